@@ -9,6 +9,12 @@ export interface RequestTarget {
   readonly method: string;
   /** Starts with '/', no query. */
   readonly path: string;
+  /**
+   * The path's segments, percent-decoded once and strictly by `request/`: never '', '.' or '..' (but for one last '' when
+   * the path ends in '/'), no control character, backslash or '%'. A '/' occurs only inside npm's `@scope%2fname`, as
+   * `@scope/name`. Adapters match on these and never decode on their own. Empty list for the mount itself.
+   */
+  readonly segments: readonly string[];
   /** Without '?', '' when absent. */
   readonly query: string;
   readonly headers: Readonly<Record<string, string | undefined>>;
@@ -80,6 +86,8 @@ export interface Releases {
   readonly tags: Readonly<Record<string, string>>;
   /** Whole-package state, e.g. PEP 792 quarantined. */
   readonly projectState: string;
+  /** The adapter's own parsed form of the document, so that views and look-ups need no second parse; opaque to others. */
+  readonly parsed?: unknown;
 }
 
 /** Upstream metadata bytes, decompressed. */
@@ -141,6 +149,41 @@ export interface ClientReply {
   readonly body: Buffer;
 }
 
+/** What a service request (ping, whoami, search, audit, keys, index root) comes with. */
+export interface ServiceRequest {
+  readonly target: RequestTarget;
+  /** Bytes as received, still content-encoded; empty for GET. The listener has capped it at `SERVICE_BODY_BYTES_MAX`. */
+  readonly body: Uint8Array;
+  /** Name of the actor as shown to the actor, e.g. a token id. */
+  readonly actor: string;
+  /** Base URL of this mount as the client sees it (no trailing '/'). */
+  readonly publicBase: string;
+  /** Whether a name is one of the unit's own: such names never leave for upstream. */
+  readonly isInternal: (name: PackageName) => boolean;
+}
+
+/** Most bytes of a request body that any service route reads. */
+export const SERVICE_BODY_BYTES_MAX = 8 << 20;
+
+/** A package version that this spoke refuses, with its text, for answers that list such versions. */
+export interface RefusedSubject {
+  readonly coordinate: Coordinate;
+  readonly rule: string;
+  readonly title: string;
+  readonly detail: string;
+}
+
+export type ServiceAnswer =
+  | { readonly kind: 'reply'; readonly reply: ClientReply }
+  /** Ask upstream; on 200 the client gets what `answer` makes of the body, on anything else the upstream's failure. */
+  | { readonly kind: 'forward'; readonly upstream: UpstreamRequest; readonly answer: (body: Uint8Array) => ClientReply }
+  /** Judge these first, then answer with those that are refused. */
+  | {
+      readonly kind: 'judge';
+      readonly subjects: readonly Coordinate[];
+      readonly answer: (refused: readonly RefusedSubject[]) => ClientReply;
+    };
+
 export interface Abilities {
   readonly publishTime: boolean;
   readonly perVersionMetadata: boolean;
@@ -170,7 +213,10 @@ export interface Adapter {
   renderView(document: MetadataDocument, releases: Releases, hidden: ReadonlySet<string>, context: ViewContext): View;
   /** Headers that tell the developer on success what was hidden (empty when the client has no such channel). */
   notice(hidden: readonly HiddenVersion[], preferred: string): readonly (readonly [string, string])[];
-  /** Finds the file a route asks for; undefined when the index does not list it. */
+  /**
+   * Finds the file a route asks for; undefined when the index does not list it. The version to judge is the found
+   * release's own, never the one read out of the file name.
+   */
   findFile(
     releases: Releases,
     route: Extract<Route, { kind: 'artifact' | 'sidecar' }>,
@@ -179,6 +225,11 @@ export interface Adapter {
   compareVersions(a: string, b: string): number;
   /** Content type of an artifact by file name. */
   artifactContentType(file: string): string;
+  /**
+   * Answers a `service` route. Pure; never contacts anything itself.
+   * @throws WeirError `unparsable`, `too_large` or `upstream_failed`
+   */
+  answerService(route: Extract<Route, { kind: 'service' }>, request: ServiceRequest): ServiceAnswer;
   renderRefusal(refusal: Refusal, client: string): ClientReply;
   /** Client family from the User-Agent: npm, pnpm, yarn, pip, uv, other. */
   clientFamily(userAgent: string): string;
