@@ -111,6 +111,11 @@ export interface ViewContext {
   /** Base URL of this mount as the client sees it, e.g. `http://host:port/npm` (no trailing '/'). */
   readonly publicBase: string;
   readonly representation: string;
+  /**
+   * Versions to mark as withdrawn with a sentence of ours, where the client has such a mark (PyPI yank, npm deprecation);
+   * absent or empty leaves upstream's word as it is. An upstream mark is never replaced.
+   */
+  readonly flagged?: ReadonlyMap<string, string>;
 }
 
 export interface View {
