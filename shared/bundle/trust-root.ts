@@ -1,0 +1,90 @@
+// The trust root: which keys may sign bundles for a workspace. A spoke receives it at enrollment, keeps it pinned, and
+// never learns a key through the channel that the key protects.
+
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { z } from 'zod';
+import { canonicalJson } from '../crypto/canonical-json.ts';
+import { isP256, keyIdOf } from '../crypto/key-id.ts';
+import { WeirError } from '../errors/weir-error.ts';
+
+export const TRUST_ROOT_LIMITS = { bytes: 64 << 10, keys: 32 } as const;
+
+const unixSeconds = z.int().min(0).max(8_640_000_000);
+
+export const trustRootSchema = z.strictObject({
+  schema: z.literal('weir.trust-root/v1'),
+  workspace: z.string().min(1).max(80),
+  keys: z
+    .array(
+      z.strictObject({
+        /** base64 of the SHA-256 of the key's SPKI. */
+        id: z.string().min(1).max(64),
+        role: z.literal('bundle-signer'),
+        algorithm: z.literal('ecdsa-p256-sha256'),
+        public_key: z.string().max(1000),
+        status: z.enum(['active', 'revoked']),
+        not_before: unixSeconds,
+        /** Null: until revoked. */
+        not_after: unixSeconds.nullable(),
+      }),
+    )
+    .min(1)
+    .max(TRUST_ROOT_LIMITS.keys),
+});
+export type TrustRoot = z.infer<typeof trustRootSchema>;
+export type TrustedKey = TrustRoot['keys'][number];
+
+/** Reads a trust root strictly: known fields only, each id derived from its key, no id twice, P-256 keys only. */
+export function parseTrustRoot(bytes: Uint8Array): TrustRoot {
+  if (bytes.byteLength > TRUST_ROOT_LIMITS.bytes) throw new WeirError('too_large', 'the trust root is too large');
+  let root: TrustRoot;
+  try {
+    root = trustRootSchema.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
+  } catch (thrown) {
+    throw new WeirError('untrusted', 'the trust root is not a weir.trust-root/v1 document', { cause: thrown });
+  }
+  const ids = new Set<string>();
+  for (const key of root.keys) {
+    if (ids.has(key.id)) throw new WeirError('untrusted', 'the trust root names a key twice');
+    ids.add(key.id);
+    if (keyIdOf(publicKeyOf(key)) !== key.id)
+      throw new WeirError('untrusted', 'a key of the trust root has a wrong id');
+  }
+  return root;
+}
+
+/** Canonical JSON, the form that is delivered, pinned and hashed. */
+export function encodeTrustRoot(root: TrustRoot): Uint8Array {
+  return new TextEncoder().encode(canonicalJson(trustRootSchema.parse(root)));
+}
+
+/** A workspace's first trust root: one active key, valid from `notBefore` (unix seconds) until revoked. */
+export function trustRootOf(workspace: string, publicKeyPem: string, notBefore: number): TrustRoot {
+  return {
+    schema: 'weir.trust-root/v1',
+    workspace,
+    keys: [
+      {
+        id: keyIdOf(publicKeyPem),
+        role: 'bundle-signer',
+        algorithm: 'ecdsa-p256-sha256',
+        public_key: publicKeyPem,
+        status: 'active',
+        not_before: notBefore,
+        not_after: null,
+      },
+    ],
+  };
+}
+
+/** The usable key object; throws `untrusted` unless it is a P-256 public key. */
+export function publicKeyOf(key: TrustedKey): KeyObject {
+  let publicKey: KeyObject;
+  try {
+    publicKey = createPublicKey({ key: key.public_key, format: 'pem' });
+  } catch (thrown) {
+    throw new WeirError('untrusted', 'a key of the trust root cannot be read', { cause: thrown });
+  }
+  if (!isP256(publicKey)) throw new WeirError('untrusted', 'a key of the trust root is not an ecdsa p-256 key');
+  return publicKey;
+}
