@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weir/console/v1/console.proto.
  */
 export const file_weir_console_v1_console: GenFile = /*@__PURE__*/
-  fileDesc("Ch13ZWlyL2NvbnNvbGUvdjEvY29uc29sZS5wcm90bxIPd2Vpci5jb25zb2xlLnYxIogBCgRVbml0EgwKBG5hbWUYASABKAkSIAoEbW9kZRgCIAEoDjISLndlaXIudHlwZS52MS5Nb2RlEhUKDWNyZWF0ZWRfYXRfbXMYAyABKAMSJwoGYnVuZGxlGAQgASgLMhcud2Vpci50eXBlLnYxLkJ1bmRsZVJlZhIQCghzZXR0aW5ncxgFIAEoCSIzChFDcmVhdGVVbml0UmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCHNldHRpbmdzGAIgASgJIjkKEkNyZWF0ZVVuaXRSZXNwb25zZRIjCgR1bml0GAEgASgLMhUud2Vpci5jb25zb2xlLnYxLlVuaXQiEgoQTGlzdFVuaXRzUmVxdWVzdCI5ChFMaXN0VW5pdHNSZXNwb25zZRIkCgV1bml0cxgBIAMoCzIVLndlaXIuY29uc29sZS52MS5Vbml0IjcKFVVwZGF0ZVNldHRpbmdzUmVxdWVzdBIMCgR1bml0GAEgASgJEhAKCHNldHRpbmdzGAIgASgJIj0KFlVwZGF0ZVNldHRpbmdzUmVzcG9uc2USIwoEdW5pdBgBIAEoCzIVLndlaXIuY29uc29sZS52MS5Vbml0IjsKDUludml0ZVJlcXVlc3QSDAoEdW5pdBgBIAEoCRINCgVzcG9rZRgCIAEoCRINCgV0dGxfcxgDIAEoDSJjCg5JbnZpdGVSZXNwb25zZRISCgpqb2luX3Rva2VuGAEgASgJEg4KBmNhX3BpbhgCIAEoCRIWCg5qb2luX2FkZHJlc3NlcxgDIAMoCRIVCg1leHBpcmVzX2F0X21zGAQgASgDIisKClNvdXJjZUZpbGUSDAoEcGF0aBgBIAEoCRIPCgdjb250ZW50GAIgASgMIkgKC0dhdGVGaW5kaW5nEgwKBGdhdGUYASABKAkSDAoEZmlsZRgCIAEoCRIMCgRsaW5lGAMgASgNEg8KB21lc3NhZ2UYBCABKAkiYAoTUHVibGlzaEZsb29yUmVxdWVzdBIqCgVmaWxlcxgBIAMoCzIbLndlaXIuY29uc29sZS52MS5Tb3VyY2VGaWxlEgwKBG5vdGUYAiABKAkSDwoHZHJ5X3J1bhgDIAEoCCKjAQoUUHVibGlzaEZsb29yUmVzcG9uc2USEQoJcHVibGlzaGVkGAEgASgIEi4KCGZpbmRpbmdzGAIgAygLMhwud2Vpci5jb25zb2xlLnYxLkdhdGVGaW5kaW5nEhUKDWZsb29yX3ZlcnNpb24YAyABKAQSMQoHYnVuZGxlcxgEIAMoCzIgLndlaXIuY29uc29sZS52MS5QdWJsaXNoZWRCdW5kbGUiSAoPUHVibGlzaGVkQnVuZGxlEgwKBHVuaXQYASABKAkSJwoGYnVuZGxlGAIgASgLMhcud2Vpci50eXBlLnYxLkJ1bmRsZVJlZiJwChVQdWJsaXNoT3ZlcmxheVJlcXVlc3QSDAoEdW5pdBgBIAEoCRIqCgVmaWxlcxgCIAMoCzIbLndlaXIuY29uc29sZS52MS5Tb3VyY2VGaWxlEgwKBG5vdGUYAyABKAkSDwoHZHJ5X3J1bhgEIAEoCCKmAQoWUHVibGlzaE92ZXJsYXlSZXNwb25zZRIRCglwdWJsaXNoZWQYASABKAgSLgoIZmluZGluZ3MYAiADKAsyHC53ZWlyLmNvbnNvbGUudjEuR2F0ZUZpbmRpbmcSFwoPb3ZlcmxheV92ZXJzaW9uGAMgASgEEjAKBmJ1bmRsZRgEIAEoCzIgLndlaXIuY29uc29sZS52MS5QdWJsaXNoZWRCdW5kbGUiNQoRTGlzdEZsb29yc1JlcXVlc3QSIAoEcGFnZRgBIAEoCzISLndlaXIudHlwZS52MS5QYWdlIlkKEkxpc3RGbG9vcnNSZXNwb25zZRIuCgZmbG9vcnMYASADKAsyHi53ZWlyLmNvbnNvbGUudjEuUG9saWN5VmVyc2lvbhITCgtuZXh0X2N1cnNvchgCIAEoCSKSAQoNUG9saWN5VmVyc2lvbhIPCgd2ZXJzaW9uGAEgASgEEiQKBmRpZ2VzdBgCIAEoCzIULndlaXIudHlwZS52MS5EaWdlc3QSFwoPcHVibGlzaGVkX2F0X21zGAMgASgDEhQKDHB1Ymxpc2hlZF9ieRgEIAEoCRIMCgRub3RlGAUgASgJEg0KBXJ1bGVzGAYgASgNIjIKEUdldFNvdXJjZXNSZXF1ZXN0EgwKBHVuaXQYASABKAkSDwoHdmVyc2lvbhgCIAEoBCJAChJHZXRTb3VyY2VzUmVzcG9uc2USKgoFZmlsZXMYASADKAsyGy53ZWlyLmNvbnNvbGUudjEuU291cmNlRmlsZSIkChNQdWJsaXNoSW50ZWxSZXF1ZXN0Eg0KBWludGVsGAEgASgMIkkKFFB1Ymxpc2hJbnRlbFJlc3BvbnNlEjEKB2J1bmRsZXMYASADKAsyIC53ZWlyLmNvbnNvbGUudjEuUHVibGlzaGVkQnVuZGxlIi4KGFB1Ymxpc2hFeGNlcHRpb25zUmVxdWVzdBISCgpleGNlcHRpb25zGAEgASgMIk4KGVB1Ymxpc2hFeGNlcHRpb25zUmVzcG9uc2USMQoHYnVuZGxlcxgBIAMoCzIgLndlaXIuY29uc29sZS52MS5QdWJsaXNoZWRCdW5kbGUiRAoSTGlzdEJ1bmRsZXNSZXF1ZXN0EgwKBHVuaXQYASABKAkSIAoEcGFnZRgCIAEoCzISLndlaXIudHlwZS52MS5QYWdlIlsKE0xpc3RCdW5kbGVzUmVzcG9uc2USLwoHYnVuZGxlcxgBIAMoCzIeLndlaXIuY29uc29sZS52MS5CdW5kbGVTdW1tYXJ5EhMKC25leHRfY3Vyc29yGAIgASgJIqIBCg1CdW5kbGVTdW1tYXJ5EgwKBHVuaXQYASABKAkSJwoGYnVuZGxlGAIgASgLMhcud2Vpci50eXBlLnYxLkJ1bmRsZVJlZhIUCgxpc3N1ZWRfYXRfbXMYAyABKAMSFQoNZXhwaXJlc19hdF9tcxgEIAEoAxItCgZsYXllcnMYBSADKAsyHS53ZWlyLmNvbnNvbGUudjEuTGF5ZXJTdW1tYXJ5IlAKDExheWVyU3VtbWFyeRIMCgRuYW1lGAEgASgJEiQKBmRpZ2VzdBgCIAEoCzIULndlaXIudHlwZS52MS5EaWdlc3QSDAoEc2l6ZRgDIAEoBCI4ChBHZXRCdW5kbGVSZXF1ZXN0EiQKBmRpZ2VzdBgBIAEoCzIULndlaXIudHlwZS52MS5EaWdlc3QiVgoRR2V0QnVuZGxlUmVzcG9uc2USLwoHc3VtbWFyeRgBIAEoCzIeLndlaXIuY29uc29sZS52MS5CdW5kbGVTdW1tYXJ5EhAKCGVudmVsb3BlGAIgASgMIoMBCgVUb2tlbhIKCgJpZBgBIAEoCRIMCgR1bml0GAIgASgJEhEKCXByaW5jaXBhbBgDIAEoCRIOCgZncm91cHMYBCADKAkSFQoNY3JlYXRlZF9hdF9tcxgFIAEoAxIVCg1leHBpcmVzX2F0X21zGAYgASgDEg8KB3Jldm9rZWQYByABKAgiVAoSQ3JlYXRlVG9rZW5SZXF1ZXN0EgwKBHVuaXQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEg4KBmdyb3VwcxgDIAMoCRINCgV0dGxfcxgEIAEoBCJMChNDcmVhdGVUb2tlblJlc3BvbnNlEiUKBXRva2VuGAEgASgLMhYud2Vpci5jb25zb2xlLnYxLlRva2VuEg4KBnNlY3JldBgCIAEoCSIgChJSZXZva2VUb2tlblJlcXVlc3QSCgoCaWQYASABKAkiPAoTUmV2b2tlVG9rZW5SZXNwb25zZRIlCgV0b2tlbhgBIAEoCzIWLndlaXIuY29uc29sZS52MS5Ub2tlbiJDChFMaXN0VG9rZW5zUmVxdWVzdBIMCgR1bml0GAEgASgJEiAKBHBhZ2UYAiABKAsyEi53ZWlyLnR5cGUudjEuUGFnZSJRChJMaXN0VG9rZW5zUmVzcG9uc2USJgoGdG9rZW5zGAEgAygLMhYud2Vpci5jb25zb2xlLnYxLlRva2VuEhMKC25leHRfY3Vyc29yGAIgASgJIkMKEUxpc3RTcG9rZXNSZXF1ZXN0EgwKBHVuaXQYASABKAkSIAoEcGFnZRgCIAEoCzISLndlaXIudHlwZS52MS5QYWdlIlEKEkxpc3RTcG9rZXNSZXNwb25zZRImCgZzcG9rZXMYASADKAsyFi53ZWlyLmNvbnNvbGUudjEuU3Bva2USEwoLbmV4dF9jdXJzb3IYAiABKAkikAMKBVNwb2tlEgwKBHVuaXQYASABKAkSDAoEbmFtZRgCIAEoCRIMCgRzaXRlGAMgASgJEhEKCWNvbm5lY3RlZBgEIAEoCBIWCg5lbnJvbGxlZF9hdF9tcxgFIAEoAxIUCgxsYXN0X3NlZW5fbXMYBiABKAMSIQoZY2VydGlmaWNhdGVfZXhwaXJlc19hdF9tcxgHIAEoAxInCgZhY3RpdmUYCCABKAsyFy53ZWlyLnR5cGUudjEuQnVuZGxlUmVmEicKBndhbnRlZBgJIAEoCzIXLndlaXIudHlwZS52MS5CdW5kbGVSZWYSEQoJc3RhbGVuZXNzGAogASgJEgwKBG5hY2sYCyABKAkSEwoLbmFja19kZXRhaWwYDCABKAkSIAoEbW9kZRgNIAEoDjISLndlaXIudHlwZS52MS5Nb2RlEg8KB3ZlcnNpb24YDiABKAkSJwoEbG9ncxgPIAMoCzIZLndlaXIuY29uc29sZS52MS5TcG9rZUxvZxIVCg1zcG9vbF9oZWFsdGh5GBAgASgIIjsKCFNwb2tlTG9nEgsKA2xvZxgBIAEoCRISCgpuZXh0X2luZGV4GAIgASgEEg4KBnN0b3JlZBgDIAEoBCLCAQoGRmlsdGVyEgwKBHVuaXQYASABKAkSDQoFc3Bva2UYAiABKAkSDQoFYWN0b3IYAyABKAkSDAoEcHVybBgEIAEoCRIiCgVsZXZlbBgFIAEoDjITLndlaXIudHlwZS52MS5MZXZlbBIMCgRydWxlGAYgASgJEgwKBGNvZGUYByABKAkSDwoHZnJvbV9tcxgIIAEoAxIQCgh1bnRpbF9tcxgJIAEoAxILCgNsb2cYCiABKAkSDgoGYWN0aW9uGAsgASgJIm8KDFF1ZXJ5UmVxdWVzdBInCgZmaWx0ZXIYASABKAsyFy53ZWlyLmNvbnNvbGUudjEuRmlsdGVyEiAKBHBhZ2UYAiABKAsyEi53ZWlyLnR5cGUudjEuUGFnZRIUCgxvbGRlc3RfZmlyc3QYAyABKAgiTgoNUXVlcnlSZXNwb25zZRIoCgRyb3dzGAEgAygLMhoud2Vpci5jb25zb2xlLnYxLlN0b3JlZFJvdxITCgtuZXh0X2N1cnNvchgCIAEoCSJKCglTdG9yZWRSb3cSCwoDbG9nGAEgASgJEg0KBWluZGV4GAIgASgEEgsKA3JvdxgDIAEoDBIUCgxzdG9yZWRfYXRfbXMYBCABKAMiRwoLVGFpbFJlcXVlc3QSJwoGZmlsdGVyGAEgASgLMhcud2Vpci5jb25zb2xlLnYxLkZpbHRlchIPCgdiYWNrbG9nGAIgASgNIjcKDFRhaWxSZXNwb25zZRInCgNyb3cYASABKAsyGi53ZWlyLmNvbnNvbGUudjEuU3RvcmVkUm93IhoKCldoeVJlcXVlc3QSDAoEY29kZRgBIAEoCSJFCgtXaHlSZXNwb25zZRInCgNyb3cYASABKAsyGi53ZWlyLmNvbnNvbGUudjEuU3RvcmVkUm93Eg0KBXJ1bGVzGAIgASgMIg4KDENoZWNrUmVxdWVzdCJvCg1DaGVja1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSEQoJd29ya3NwYWNlGAIgASgJEg4KBm5vd19tcxgDIAEoAxITCgtkYXRhYmFzZV9vaxgEIAEoCBIVCg1mbG9vcl92ZXJzaW9uGAUgASgEMpsCCgtVbml0U2VydmljZRJVCgpDcmVhdGVVbml0EiIud2Vpci5jb25zb2xlLnYxLkNyZWF0ZVVuaXRSZXF1ZXN0GiMud2Vpci5jb25zb2xlLnYxLkNyZWF0ZVVuaXRSZXNwb25zZRJSCglMaXN0VW5pdHMSIS53ZWlyLmNvbnNvbGUudjEuTGlzdFVuaXRzUmVxdWVzdBoiLndlaXIuY29uc29sZS52MS5MaXN0VW5pdHNSZXNwb25zZRJhCg5VcGRhdGVTZXR0aW5ncxImLndlaXIuY29uc29sZS52MS5VcGRhdGVTZXR0aW5nc1JlcXVlc3QaJy53ZWlyLmNvbnNvbGUudjEuVXBkYXRlU2V0dGluZ3NSZXNwb25zZTJZCgxTcG9rZVNlcnZpY2USSQoGSW52aXRlEh4ud2Vpci5jb25zb2xlLnYxLkludml0ZVJlcXVlc3QaHy53ZWlyLmNvbnNvbGUudjEuSW52aXRlUmVzcG9uc2Uy9AUKDVBvbGljeVNlcnZpY2USWwoMUHVibGlzaEZsb29yEiQud2Vpci5jb25zb2xlLnYxLlB1Ymxpc2hGbG9vclJlcXVlc3QaJS53ZWlyLmNvbnNvbGUudjEuUHVibGlzaEZsb29yUmVzcG9uc2USYQoOUHVibGlzaE92ZXJsYXkSJi53ZWlyLmNvbnNvbGUudjEuUHVibGlzaE92ZXJsYXlSZXF1ZXN0Gicud2Vpci5jb25zb2xlLnYxLlB1Ymxpc2hPdmVybGF5UmVzcG9uc2USVQoKTGlzdEZsb29ycxIiLndlaXIuY29uc29sZS52MS5MaXN0Rmxvb3JzUmVxdWVzdBojLndlaXIuY29uc29sZS52MS5MaXN0Rmxvb3JzUmVzcG9uc2USVQoKR2V0U291cmNlcxIiLndlaXIuY29uc29sZS52MS5HZXRTb3VyY2VzUmVxdWVzdBojLndlaXIuY29uc29sZS52MS5HZXRTb3VyY2VzUmVzcG9uc2USWwoMUHVibGlzaEludGVsEiQud2Vpci5jb25zb2xlLnYxLlB1Ymxpc2hJbnRlbFJlcXVlc3QaJS53ZWlyLmNvbnNvbGUudjEuUHVibGlzaEludGVsUmVzcG9uc2USagoRUHVibGlzaEV4Y2VwdGlvbnMSKS53ZWlyLmNvbnNvbGUudjEuUHVibGlzaEV4Y2VwdGlvbnNSZXF1ZXN0Gioud2Vpci5jb25zb2xlLnYxLlB1Ymxpc2hFeGNlcHRpb25zUmVzcG9uc2USWAoLTGlzdEJ1bmRsZXMSIy53ZWlyLmNvbnNvbGUudjEuTGlzdEJ1bmRsZXNSZXF1ZXN0GiQud2Vpci5jb25zb2xlLnYxLkxpc3RCdW5kbGVzUmVzcG9uc2USUgoJR2V0QnVuZGxlEiEud2Vpci5jb25zb2xlLnYxLkdldEJ1bmRsZVJlcXVlc3QaIi53ZWlyLmNvbnNvbGUudjEuR2V0QnVuZGxlUmVzcG9uc2UymQIKDFRva2VuU2VydmljZRJYCgtDcmVhdGVUb2tlbhIjLndlaXIuY29uc29sZS52MS5DcmVhdGVUb2tlblJlcXVlc3QaJC53ZWlyLmNvbnNvbGUudjEuQ3JlYXRlVG9rZW5SZXNwb25zZRJYCgtSZXZva2VUb2tlbhIjLndlaXIuY29uc29sZS52MS5SZXZva2VUb2tlblJlcXVlc3QaJC53ZWlyLmNvbnNvbGUudjEuUmV2b2tlVG9rZW5SZXNwb25zZRJVCgpMaXN0VG9rZW5zEiIud2Vpci5jb25zb2xlLnYxLkxpc3RUb2tlbnNSZXF1ZXN0GiMud2Vpci5jb25zb2xlLnYxLkxpc3RUb2tlbnNSZXNwb25zZTJpChBGbGVldFZpZXdTZXJ2aWNlElUKCkxpc3RTcG9rZXMSIi53ZWlyLmNvbnNvbGUudjEuTGlzdFNwb2tlc1JlcXVlc3QaIy53ZWlyLmNvbnNvbGUudjEuTGlzdFNwb2tlc1Jlc3BvbnNlMuQBChFBdWRpdFF1ZXJ5U2VydmljZRJGCgVRdWVyeRIdLndlaXIuY29uc29sZS52MS5RdWVyeVJlcXVlc3QaHi53ZWlyLmNvbnNvbGUudjEuUXVlcnlSZXNwb25zZRJFCgRUYWlsEhwud2Vpci5jb25zb2xlLnYxLlRhaWxSZXF1ZXN0Gh0ud2Vpci5jb25zb2xlLnYxLlRhaWxSZXNwb25zZTABEkAKA1doeRIbLndlaXIuY29uc29sZS52MS5XaHlSZXF1ZXN0Ghwud2Vpci5jb25zb2xlLnYxLldoeVJlc3BvbnNlMlcKDUhlYWx0aFNlcnZpY2USRgoFQ2hlY2sSHS53ZWlyLmNvbnNvbGUudjEuQ2hlY2tSZXF1ZXN0Gh4ud2Vpci5jb25zb2xlLnYxLkNoZWNrUmVzcG9uc2ViBnByb3RvMw", [file_weir_type_v1_type]);
+  fileDesc("Ch13ZWlyL2NvbnNvbGUvdjEvY29uc29sZS5wcm90bxIPd2Vpci5jb25zb2xlLnYxIogBCgRVbml0EgwKBG5hbWUYASABKAkSIAoEbW9kZRgCIAEoDjISLndlaXIudHlwZS52MS5Nb2RlEhUKDWNyZWF0ZWRfYXRfbXMYAyABKAMSJwoGYnVuZGxlGAQgASgLMhcud2Vpci50eXBlLnYxLkJ1bmRsZVJlZhIQCghzZXR0aW5ncxgFIAEoCSIzChFDcmVhdGVVbml0UmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCHNldHRpbmdzGAIgASgJIjkKEkNyZWF0ZVVuaXRSZXNwb25zZRIjCgR1bml0GAEgASgLMhUud2Vpci5jb25zb2xlLnYxLlVuaXQiEgoQTGlzdFVuaXRzUmVxdWVzdCI5ChFMaXN0VW5pdHNSZXNwb25zZRIkCgV1bml0cxgBIAMoCzIVLndlaXIuY29uc29sZS52MS5Vbml0IjcKFVVwZGF0ZVNldHRpbmdzUmVxdWVzdBIMCgR1bml0GAEgASgJEhAKCHNldHRpbmdzGAIgASgJIj0KFlVwZGF0ZVNldHRpbmdzUmVzcG9uc2USIwoEdW5pdBgBIAEoCzIVLndlaXIuY29uc29sZS52MS5Vbml0IkwKDUludml0ZVJlcXVlc3QSDAoEdW5pdBgBIAEoCRINCgVzcG9rZRgCIAEoCRINCgV0dGxfcxgDIAEoDRIPCgdyZXBsYWNlGAQgASgIImMKDkludml0ZVJlc3BvbnNlEhIKCmpvaW5fdG9rZW4YASABKAkSDgoGY2FfcGluGAIgASgJEhYKDmpvaW5fYWRkcmVzc2VzGAMgAygJEhUKDWV4cGlyZXNfYXRfbXMYBCABKAMiPAoNUmV2b2tlUmVxdWVzdBIMCgR1bml0GAEgASgJEg0KBXNwb2tlGAIgASgJEg4KBnJlYXNvbhgDIAEoCSImCg5SZXZva2VSZXNwb25zZRIUCgxjZXJ0aWZpY2F0ZXMYASABKA0iKwoKU291cmNlRmlsZRIMCgRwYXRoGAEgASgJEg8KB2NvbnRlbnQYAiABKAwiSAoLR2F0ZUZpbmRpbmcSDAoEZ2F0ZRgBIAEoCRIMCgRmaWxlGAIgASgJEgwKBGxpbmUYAyABKA0SDwoHbWVzc2FnZRgEIAEoCSJgChNQdWJsaXNoRmxvb3JSZXF1ZXN0EioKBWZpbGVzGAEgAygLMhsud2Vpci5jb25zb2xlLnYxLlNvdXJjZUZpbGUSDAoEbm90ZRgCIAEoCRIPCgdkcnlfcnVuGAMgASgIIqMBChRQdWJsaXNoRmxvb3JSZXNwb25zZRIRCglwdWJsaXNoZWQYASABKAgSLgoIZmluZGluZ3MYAiADKAsyHC53ZWlyLmNvbnNvbGUudjEuR2F0ZUZpbmRpbmcSFQoNZmxvb3JfdmVyc2lvbhgDIAEoBBIxCgdidW5kbGVzGAQgAygLMiAud2Vpci5jb25zb2xlLnYxLlB1Ymxpc2hlZEJ1bmRsZSJICg9QdWJsaXNoZWRCdW5kbGUSDAoEdW5pdBgBIAEoCRInCgZidW5kbGUYAiABKAsyFy53ZWlyLnR5cGUudjEuQnVuZGxlUmVmInAKFVB1Ymxpc2hPdmVybGF5UmVxdWVzdBIMCgR1bml0GAEgASgJEioKBWZpbGVzGAIgAygLMhsud2Vpci5jb25zb2xlLnYxLlNvdXJjZUZpbGUSDAoEbm90ZRgDIAEoCRIPCgdkcnlfcnVuGAQgASgIIqYBChZQdWJsaXNoT3ZlcmxheVJlc3BvbnNlEhEKCXB1Ymxpc2hlZBgBIAEoCBIuCghmaW5kaW5ncxgCIAMoCzIcLndlaXIuY29uc29sZS52MS5HYXRlRmluZGluZxIXCg9vdmVybGF5X3ZlcnNpb24YAyABKAQSMAoGYnVuZGxlGAQgASgLMiAud2Vpci5jb25zb2xlLnYxLlB1Ymxpc2hlZEJ1bmRsZSI1ChFMaXN0Rmxvb3JzUmVxdWVzdBIgCgRwYWdlGAEgASgLMhIud2Vpci50eXBlLnYxLlBhZ2UiWQoSTGlzdEZsb29yc1Jlc3BvbnNlEi4KBmZsb29ycxgBIAMoCzIeLndlaXIuY29uc29sZS52MS5Qb2xpY3lWZXJzaW9uEhMKC25leHRfY3Vyc29yGAIgASgJIpIBCg1Qb2xpY3lWZXJzaW9uEg8KB3ZlcnNpb24YASABKAQSJAoGZGlnZXN0GAIgASgLMhQud2Vpci50eXBlLnYxLkRpZ2VzdBIXCg9wdWJsaXNoZWRfYXRfbXMYAyABKAMSFAoMcHVibGlzaGVkX2J5GAQgASgJEgwKBG5vdGUYBSABKAkSDQoFcnVsZXMYBiABKA0iMgoRR2V0U291cmNlc1JlcXVlc3QSDAoEdW5pdBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgEIkAKEkdldFNvdXJjZXNSZXNwb25zZRIqCgVmaWxlcxgBIAMoCzIbLndlaXIuY29uc29sZS52MS5Tb3VyY2VGaWxlIiQKE1B1Ymxpc2hJbnRlbFJlcXVlc3QSDQoFaW50ZWwYASABKAwiSQoUUHVibGlzaEludGVsUmVzcG9uc2USMQoHYnVuZGxlcxgBIAMoCzIgLndlaXIuY29uc29sZS52MS5QdWJsaXNoZWRCdW5kbGUiLgoYUHVibGlzaEV4Y2VwdGlvbnNSZXF1ZXN0EhIKCmV4Y2VwdGlvbnMYASABKAwiTgoZUHVibGlzaEV4Y2VwdGlvbnNSZXNwb25zZRIxCgdidW5kbGVzGAEgAygLMiAud2Vpci5jb25zb2xlLnYxLlB1Ymxpc2hlZEJ1bmRsZSJEChJMaXN0QnVuZGxlc1JlcXVlc3QSDAoEdW5pdBgBIAEoCRIgCgRwYWdlGAIgASgLMhIud2Vpci50eXBlLnYxLlBhZ2UiWwoTTGlzdEJ1bmRsZXNSZXNwb25zZRIvCgdidW5kbGVzGAEgAygLMh4ud2Vpci5jb25zb2xlLnYxLkJ1bmRsZVN1bW1hcnkSEwoLbmV4dF9jdXJzb3IYAiABKAkiogEKDUJ1bmRsZVN1bW1hcnkSDAoEdW5pdBgBIAEoCRInCgZidW5kbGUYAiABKAsyFy53ZWlyLnR5cGUudjEuQnVuZGxlUmVmEhQKDGlzc3VlZF9hdF9tcxgDIAEoAxIVCg1leHBpcmVzX2F0X21zGAQgASgDEi0KBmxheWVycxgFIAMoCzIdLndlaXIuY29uc29sZS52MS5MYXllclN1bW1hcnkiUAoMTGF5ZXJTdW1tYXJ5EgwKBG5hbWUYASABKAkSJAoGZGlnZXN0GAIgASgLMhQud2Vpci50eXBlLnYxLkRpZ2VzdBIMCgRzaXplGAMgASgEIjgKEEdldEJ1bmRsZVJlcXVlc3QSJAoGZGlnZXN0GAEgASgLMhQud2Vpci50eXBlLnYxLkRpZ2VzdCJWChFHZXRCdW5kbGVSZXNwb25zZRIvCgdzdW1tYXJ5GAEgASgLMh4ud2Vpci5jb25zb2xlLnYxLkJ1bmRsZVN1bW1hcnkSEAoIZW52ZWxvcGUYAiABKAwigwEKBVRva2VuEgoKAmlkGAEgASgJEgwKBHVuaXQYAiABKAkSEQoJcHJpbmNpcGFsGAMgASgJEg4KBmdyb3VwcxgEIAMoCRIVCg1jcmVhdGVkX2F0X21zGAUgASgDEhUKDWV4cGlyZXNfYXRfbXMYBiABKAMSDwoHcmV2b2tlZBgHIAEoCCJUChJDcmVhdGVUb2tlblJlcXVlc3QSDAoEdW5pdBgBIAEoCRIRCglwcmluY2lwYWwYAiABKAkSDgoGZ3JvdXBzGAMgAygJEg0KBXR0bF9zGAQgASgEIkwKE0NyZWF0ZVRva2VuUmVzcG9uc2USJQoFdG9rZW4YASABKAsyFi53ZWlyLmNvbnNvbGUudjEuVG9rZW4SDgoGc2VjcmV0GAIgASgJIiAKElJldm9rZVRva2VuUmVxdWVzdBIKCgJpZBgBIAEoCSI8ChNSZXZva2VUb2tlblJlc3BvbnNlEiUKBXRva2VuGAEgASgLMhYud2Vpci5jb25zb2xlLnYxLlRva2VuIkMKEUxpc3RUb2tlbnNSZXF1ZXN0EgwKBHVuaXQYASABKAkSIAoEcGFnZRgCIAEoCzISLndlaXIudHlwZS52MS5QYWdlIlEKEkxpc3RUb2tlbnNSZXNwb25zZRImCgZ0b2tlbnMYASADKAsyFi53ZWlyLmNvbnNvbGUudjEuVG9rZW4SEwoLbmV4dF9jdXJzb3IYAiABKAkiQwoRTGlzdFNwb2tlc1JlcXVlc3QSDAoEdW5pdBgBIAEoCRIgCgRwYWdlGAIgASgLMhIud2Vpci50eXBlLnYxLlBhZ2UiUQoSTGlzdFNwb2tlc1Jlc3BvbnNlEiYKBnNwb2tlcxgBIAMoCzIWLndlaXIuY29uc29sZS52MS5TcG9rZRITCgtuZXh0X2N1cnNvchgCIAEoCSKQAwoFU3Bva2USDAoEdW5pdBgBIAEoCRIMCgRuYW1lGAIgASgJEgwKBHNpdGUYAyABKAkSEQoJY29ubmVjdGVkGAQgASgIEhYKDmVucm9sbGVkX2F0X21zGAUgASgDEhQKDGxhc3Rfc2Vlbl9tcxgGIAEoAxIhChljZXJ0aWZpY2F0ZV9leHBpcmVzX2F0X21zGAcgASgDEicKBmFjdGl2ZRgIIAEoCzIXLndlaXIudHlwZS52MS5CdW5kbGVSZWYSJwoGd2FudGVkGAkgASgLMhcud2Vpci50eXBlLnYxLkJ1bmRsZVJlZhIRCglzdGFsZW5lc3MYCiABKAkSDAoEbmFjaxgLIAEoCRITCgtuYWNrX2RldGFpbBgMIAEoCRIgCgRtb2RlGA0gASgOMhIud2Vpci50eXBlLnYxLk1vZGUSDwoHdmVyc2lvbhgOIAEoCRInCgRsb2dzGA8gAygLMhkud2Vpci5jb25zb2xlLnYxLlNwb2tlTG9nEhUKDXNwb29sX2hlYWx0aHkYECABKAgiOwoIU3Bva2VMb2cSCwoDbG9nGAEgASgJEhIKCm5leHRfaW5kZXgYAiABKAQSDgoGc3RvcmVkGAMgASgEIsIBCgZGaWx0ZXISDAoEdW5pdBgBIAEoCRINCgVzcG9rZRgCIAEoCRINCgVhY3RvchgDIAEoCRIMCgRwdXJsGAQgASgJEiIKBWxldmVsGAUgASgOMhMud2Vpci50eXBlLnYxLkxldmVsEgwKBHJ1bGUYBiABKAkSDAoEY29kZRgHIAEoCRIPCgdmcm9tX21zGAggASgDEhAKCHVudGlsX21zGAkgASgDEgsKA2xvZxgKIAEoCRIOCgZhY3Rpb24YCyABKAkibwoMUXVlcnlSZXF1ZXN0EicKBmZpbHRlchgBIAEoCzIXLndlaXIuY29uc29sZS52MS5GaWx0ZXISIAoEcGFnZRgCIAEoCzISLndlaXIudHlwZS52MS5QYWdlEhQKDG9sZGVzdF9maXJzdBgDIAEoCCJOCg1RdWVyeVJlc3BvbnNlEigKBHJvd3MYASADKAsyGi53ZWlyLmNvbnNvbGUudjEuU3RvcmVkUm93EhMKC25leHRfY3Vyc29yGAIgASgJIkoKCVN0b3JlZFJvdxILCgNsb2cYASABKAkSDQoFaW5kZXgYAiABKAQSCwoDcm93GAMgASgMEhQKDHN0b3JlZF9hdF9tcxgEIAEoAyJHCgtUYWlsUmVxdWVzdBInCgZmaWx0ZXIYASABKAsyFy53ZWlyLmNvbnNvbGUudjEuRmlsdGVyEg8KB2JhY2tsb2cYAiABKA0iNwoMVGFpbFJlc3BvbnNlEicKA3JvdxgBIAEoCzIaLndlaXIuY29uc29sZS52MS5TdG9yZWRSb3ciGgoKV2h5UmVxdWVzdBIMCgRjb2RlGAEgASgJIkUKC1doeVJlc3BvbnNlEicKA3JvdxgBIAEoCzIaLndlaXIuY29uc29sZS52MS5TdG9yZWRSb3cSDQoFcnVsZXMYAiABKAwiUwoRTGlzdEV2ZW50c1JlcXVlc3QSDAoEdW5pdBgBIAEoCRIOCgZhbGFybXMYAiABKAgSIAoEcGFnZRgDIAEoCzISLndlaXIudHlwZS52MS5QYWdlIlQKEkxpc3RFdmVudHNSZXNwb25zZRIpCgZldmVudHMYASADKAsyGS53ZWlyLmNvbnNvbGUudjEuSHViRXZlbnQSEwoLbmV4dF9jdXJzb3IYAiABKAkiYwoISHViRXZlbnQSDQoFYXRfbXMYASABKAMSDAoEa2luZBgCIAEoCRINCgVhbGFybRgDIAEoCBIMCgR1bml0GAQgASgJEg0KBXNwb2tlGAUgASgJEg4KBmRldGFpbBgGIAEoCSIOCgxDaGVja1JlcXVlc3QibwoNQ2hlY2tSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhEKCXdvcmtzcGFjZRgCIAEoCRIOCgZub3dfbXMYAyABKAMSEwoLZGF0YWJhc2Vfb2sYBCABKAgSFQoNZmxvb3JfdmVyc2lvbhgFIAEoBDKbAgoLVW5pdFNlcnZpY2USVQoKQ3JlYXRlVW5pdBIiLndlaXIuY29uc29sZS52MS5DcmVhdGVVbml0UmVxdWVzdBojLndlaXIuY29uc29sZS52MS5DcmVhdGVVbml0UmVzcG9uc2USUgoJTGlzdFVuaXRzEiEud2Vpci5jb25zb2xlLnYxLkxpc3RVbml0c1JlcXVlc3QaIi53ZWlyLmNvbnNvbGUudjEuTGlzdFVuaXRzUmVzcG9uc2USYQoOVXBkYXRlU2V0dGluZ3MSJi53ZWlyLmNvbnNvbGUudjEuVXBkYXRlU2V0dGluZ3NSZXF1ZXN0Gicud2Vpci5jb25zb2xlLnYxLlVwZGF0ZVNldHRpbmdzUmVzcG9uc2UypAEKDFNwb2tlU2VydmljZRJJCgZJbnZpdGUSHi53ZWlyLmNvbnNvbGUudjEuSW52aXRlUmVxdWVzdBofLndlaXIuY29uc29sZS52MS5JbnZpdGVSZXNwb25zZRJJCgZSZXZva2USHi53ZWlyLmNvbnNvbGUudjEuUmV2b2tlUmVxdWVzdBofLndlaXIuY29uc29sZS52MS5SZXZva2VSZXNwb25zZTL0BQoNUG9saWN5U2VydmljZRJbCgxQdWJsaXNoRmxvb3ISJC53ZWlyLmNvbnNvbGUudjEuUHVibGlzaEZsb29yUmVxdWVzdBolLndlaXIuY29uc29sZS52MS5QdWJsaXNoRmxvb3JSZXNwb25zZRJhCg5QdWJsaXNoT3ZlcmxheRImLndlaXIuY29uc29sZS52MS5QdWJsaXNoT3ZlcmxheVJlcXVlc3QaJy53ZWlyLmNvbnNvbGUudjEuUHVibGlzaE92ZXJsYXlSZXNwb25zZRJVCgpMaXN0Rmxvb3JzEiIud2Vpci5jb25zb2xlLnYxLkxpc3RGbG9vcnNSZXF1ZXN0GiMud2Vpci5jb25zb2xlLnYxLkxpc3RGbG9vcnNSZXNwb25zZRJVCgpHZXRTb3VyY2VzEiIud2Vpci5jb25zb2xlLnYxLkdldFNvdXJjZXNSZXF1ZXN0GiMud2Vpci5jb25zb2xlLnYxLkdldFNvdXJjZXNSZXNwb25zZRJbCgxQdWJsaXNoSW50ZWwSJC53ZWlyLmNvbnNvbGUudjEuUHVibGlzaEludGVsUmVxdWVzdBolLndlaXIuY29uc29sZS52MS5QdWJsaXNoSW50ZWxSZXNwb25zZRJqChFQdWJsaXNoRXhjZXB0aW9ucxIpLndlaXIuY29uc29sZS52MS5QdWJsaXNoRXhjZXB0aW9uc1JlcXVlc3QaKi53ZWlyLmNvbnNvbGUudjEuUHVibGlzaEV4Y2VwdGlvbnNSZXNwb25zZRJYCgtMaXN0QnVuZGxlcxIjLndlaXIuY29uc29sZS52MS5MaXN0QnVuZGxlc1JlcXVlc3QaJC53ZWlyLmNvbnNvbGUudjEuTGlzdEJ1bmRsZXNSZXNwb25zZRJSCglHZXRCdW5kbGUSIS53ZWlyLmNvbnNvbGUudjEuR2V0QnVuZGxlUmVxdWVzdBoiLndlaXIuY29uc29sZS52MS5HZXRCdW5kbGVSZXNwb25zZTKZAgoMVG9rZW5TZXJ2aWNlElgKC0NyZWF0ZVRva2VuEiMud2Vpci5jb25zb2xlLnYxLkNyZWF0ZVRva2VuUmVxdWVzdBokLndlaXIuY29uc29sZS52MS5DcmVhdGVUb2tlblJlc3BvbnNlElgKC1Jldm9rZVRva2VuEiMud2Vpci5jb25zb2xlLnYxLlJldm9rZVRva2VuUmVxdWVzdBokLndlaXIuY29uc29sZS52MS5SZXZva2VUb2tlblJlc3BvbnNlElUKCkxpc3RUb2tlbnMSIi53ZWlyLmNvbnNvbGUudjEuTGlzdFRva2Vuc1JlcXVlc3QaIy53ZWlyLmNvbnNvbGUudjEuTGlzdFRva2Vuc1Jlc3BvbnNlMmkKEEZsZWV0Vmlld1NlcnZpY2USVQoKTGlzdFNwb2tlcxIiLndlaXIuY29uc29sZS52MS5MaXN0U3Bva2VzUmVxdWVzdBojLndlaXIuY29uc29sZS52MS5MaXN0U3Bva2VzUmVzcG9uc2Uy5AEKEUF1ZGl0UXVlcnlTZXJ2aWNlEkYKBVF1ZXJ5Eh0ud2Vpci5jb25zb2xlLnYxLlF1ZXJ5UmVxdWVzdBoeLndlaXIuY29uc29sZS52MS5RdWVyeVJlc3BvbnNlEkUKBFRhaWwSHC53ZWlyLmNvbnNvbGUudjEuVGFpbFJlcXVlc3QaHS53ZWlyLmNvbnNvbGUudjEuVGFpbFJlc3BvbnNlMAESQAoDV2h5Ehsud2Vpci5jb25zb2xlLnYxLldoeVJlcXVlc3QaHC53ZWlyLmNvbnNvbGUudjEuV2h5UmVzcG9uc2UyZQoMRXZlbnRTZXJ2aWNlElUKCkxpc3RFdmVudHMSIi53ZWlyLmNvbnNvbGUudjEuTGlzdEV2ZW50c1JlcXVlc3QaIy53ZWlyLmNvbnNvbGUudjEuTGlzdEV2ZW50c1Jlc3BvbnNlMlcKDUhlYWx0aFNlcnZpY2USRgoFQ2hlY2sSHS53ZWlyLmNvbnNvbGUudjEuQ2hlY2tSZXF1ZXN0Gh4ud2Vpci5jb25zb2xlLnYxLkNoZWNrUmVzcG9uc2ViBnByb3RvMw", [file_weir_type_v1_type]);
 
 /**
  * @generated from message weir.console.v1.Unit
@@ -185,6 +185,13 @@ export type InviteRequest = Message<"weir.console.v1.InviteRequest"> & {
    * @generated from field: uint32 ttl_s = 3;
    */
   ttlS: number;
+
+  /**
+   * Let the join replace a live identity of the same name, whose certificates are then revoked.
+   *
+   * @generated from field: bool replace = 4;
+   */
+  replace: boolean;
 };
 
 /**
@@ -229,6 +236,52 @@ export const InviteResponseSchema: GenMessage<InviteResponse> = /*@__PURE__*/
   messageDesc(file_weir_console_v1_console, 8);
 
 /**
+ * @generated from message weir.console.v1.RevokeRequest
+ */
+export type RevokeRequest = Message<"weir.console.v1.RevokeRequest"> & {
+  /**
+   * @generated from field: string unit = 1;
+   */
+  unit: string;
+
+  /**
+   * @generated from field: string spoke = 2;
+   */
+  spoke: string;
+
+  /**
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message weir.console.v1.RevokeRequest.
+ * Use `create(RevokeRequestSchema)` to create a new message.
+ */
+export const RevokeRequestSchema: GenMessage<RevokeRequest> = /*@__PURE__*/
+  messageDesc(file_weir_console_v1_console, 9);
+
+/**
+ * @generated from message weir.console.v1.RevokeResponse
+ */
+export type RevokeResponse = Message<"weir.console.v1.RevokeResponse"> & {
+  /**
+   * Certificates revoked by this call.
+   *
+   * @generated from field: uint32 certificates = 1;
+   */
+  certificates: number;
+};
+
+/**
+ * Describes the message weir.console.v1.RevokeResponse.
+ * Use `create(RevokeResponseSchema)` to create a new message.
+ */
+export const RevokeResponseSchema: GenMessage<RevokeResponse> = /*@__PURE__*/
+  messageDesc(file_weir_console_v1_console, 10);
+
+/**
  * @generated from message weir.console.v1.SourceFile
  */
 export type SourceFile = Message<"weir.console.v1.SourceFile"> & {
@@ -250,7 +303,7 @@ export type SourceFile = Message<"weir.console.v1.SourceFile"> & {
  * Use `create(SourceFileSchema)` to create a new message.
  */
 export const SourceFileSchema: GenMessage<SourceFile> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 9);
+  messageDesc(file_weir_console_v1_console, 11);
 
 /**
  * One finding of a publish gate.
@@ -286,7 +339,7 @@ export type GateFinding = Message<"weir.console.v1.GateFinding"> & {
  * Use `create(GateFindingSchema)` to create a new message.
  */
 export const GateFindingSchema: GenMessage<GateFinding> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 10);
+  messageDesc(file_weir_console_v1_console, 12);
 
 /**
  * @generated from message weir.console.v1.PublishFloorRequest
@@ -315,7 +368,7 @@ export type PublishFloorRequest = Message<"weir.console.v1.PublishFloorRequest">
  * Use `create(PublishFloorRequestSchema)` to create a new message.
  */
 export const PublishFloorRequestSchema: GenMessage<PublishFloorRequest> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 11);
+  messageDesc(file_weir_console_v1_console, 13);
 
 /**
  * @generated from message weir.console.v1.PublishFloorResponse
@@ -347,7 +400,7 @@ export type PublishFloorResponse = Message<"weir.console.v1.PublishFloorResponse
  * Use `create(PublishFloorResponseSchema)` to create a new message.
  */
 export const PublishFloorResponseSchema: GenMessage<PublishFloorResponse> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 12);
+  messageDesc(file_weir_console_v1_console, 14);
 
 /**
  * @generated from message weir.console.v1.PublishedBundle
@@ -369,7 +422,7 @@ export type PublishedBundle = Message<"weir.console.v1.PublishedBundle"> & {
  * Use `create(PublishedBundleSchema)` to create a new message.
  */
 export const PublishedBundleSchema: GenMessage<PublishedBundle> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 13);
+  messageDesc(file_weir_console_v1_console, 15);
 
 /**
  * @generated from message weir.console.v1.PublishOverlayRequest
@@ -401,7 +454,7 @@ export type PublishOverlayRequest = Message<"weir.console.v1.PublishOverlayReque
  * Use `create(PublishOverlayRequestSchema)` to create a new message.
  */
 export const PublishOverlayRequestSchema: GenMessage<PublishOverlayRequest> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 14);
+  messageDesc(file_weir_console_v1_console, 16);
 
 /**
  * @generated from message weir.console.v1.PublishOverlayResponse
@@ -433,7 +486,7 @@ export type PublishOverlayResponse = Message<"weir.console.v1.PublishOverlayResp
  * Use `create(PublishOverlayResponseSchema)` to create a new message.
  */
 export const PublishOverlayResponseSchema: GenMessage<PublishOverlayResponse> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 15);
+  messageDesc(file_weir_console_v1_console, 17);
 
 /**
  * @generated from message weir.console.v1.ListFloorsRequest
@@ -450,7 +503,7 @@ export type ListFloorsRequest = Message<"weir.console.v1.ListFloorsRequest"> & {
  * Use `create(ListFloorsRequestSchema)` to create a new message.
  */
 export const ListFloorsRequestSchema: GenMessage<ListFloorsRequest> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 16);
+  messageDesc(file_weir_console_v1_console, 18);
 
 /**
  * @generated from message weir.console.v1.ListFloorsResponse
@@ -472,7 +525,7 @@ export type ListFloorsResponse = Message<"weir.console.v1.ListFloorsResponse"> &
  * Use `create(ListFloorsResponseSchema)` to create a new message.
  */
 export const ListFloorsResponseSchema: GenMessage<ListFloorsResponse> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 17);
+  messageDesc(file_weir_console_v1_console, 19);
 
 /**
  * @generated from message weir.console.v1.PolicyVersion
@@ -514,7 +567,7 @@ export type PolicyVersion = Message<"weir.console.v1.PolicyVersion"> & {
  * Use `create(PolicyVersionSchema)` to create a new message.
  */
 export const PolicyVersionSchema: GenMessage<PolicyVersion> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 18);
+  messageDesc(file_weir_console_v1_console, 20);
 
 /**
  * @generated from message weir.console.v1.GetSourcesRequest
@@ -538,7 +591,7 @@ export type GetSourcesRequest = Message<"weir.console.v1.GetSourcesRequest"> & {
  * Use `create(GetSourcesRequestSchema)` to create a new message.
  */
 export const GetSourcesRequestSchema: GenMessage<GetSourcesRequest> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 19);
+  messageDesc(file_weir_console_v1_console, 21);
 
 /**
  * @generated from message weir.console.v1.GetSourcesResponse
@@ -555,7 +608,7 @@ export type GetSourcesResponse = Message<"weir.console.v1.GetSourcesResponse"> &
  * Use `create(GetSourcesResponseSchema)` to create a new message.
  */
 export const GetSourcesResponseSchema: GenMessage<GetSourcesResponse> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 20);
+  messageDesc(file_weir_console_v1_console, 22);
 
 /**
  * @generated from message weir.console.v1.PublishIntelRequest
@@ -574,7 +627,7 @@ export type PublishIntelRequest = Message<"weir.console.v1.PublishIntelRequest">
  * Use `create(PublishIntelRequestSchema)` to create a new message.
  */
 export const PublishIntelRequestSchema: GenMessage<PublishIntelRequest> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 21);
+  messageDesc(file_weir_console_v1_console, 23);
 
 /**
  * @generated from message weir.console.v1.PublishIntelResponse
@@ -591,7 +644,7 @@ export type PublishIntelResponse = Message<"weir.console.v1.PublishIntelResponse
  * Use `create(PublishIntelResponseSchema)` to create a new message.
  */
 export const PublishIntelResponseSchema: GenMessage<PublishIntelResponse> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 22);
+  messageDesc(file_weir_console_v1_console, 24);
 
 /**
  * @generated from message weir.console.v1.PublishExceptionsRequest
@@ -610,7 +663,7 @@ export type PublishExceptionsRequest = Message<"weir.console.v1.PublishException
  * Use `create(PublishExceptionsRequestSchema)` to create a new message.
  */
 export const PublishExceptionsRequestSchema: GenMessage<PublishExceptionsRequest> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 23);
+  messageDesc(file_weir_console_v1_console, 25);
 
 /**
  * @generated from message weir.console.v1.PublishExceptionsResponse
@@ -627,7 +680,7 @@ export type PublishExceptionsResponse = Message<"weir.console.v1.PublishExceptio
  * Use `create(PublishExceptionsResponseSchema)` to create a new message.
  */
 export const PublishExceptionsResponseSchema: GenMessage<PublishExceptionsResponse> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 24);
+  messageDesc(file_weir_console_v1_console, 26);
 
 /**
  * @generated from message weir.console.v1.ListBundlesRequest
@@ -649,7 +702,7 @@ export type ListBundlesRequest = Message<"weir.console.v1.ListBundlesRequest"> &
  * Use `create(ListBundlesRequestSchema)` to create a new message.
  */
 export const ListBundlesRequestSchema: GenMessage<ListBundlesRequest> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 25);
+  messageDesc(file_weir_console_v1_console, 27);
 
 /**
  * @generated from message weir.console.v1.ListBundlesResponse
@@ -671,7 +724,7 @@ export type ListBundlesResponse = Message<"weir.console.v1.ListBundlesResponse">
  * Use `create(ListBundlesResponseSchema)` to create a new message.
  */
 export const ListBundlesResponseSchema: GenMessage<ListBundlesResponse> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 26);
+  messageDesc(file_weir_console_v1_console, 28);
 
 /**
  * @generated from message weir.console.v1.BundleSummary
@@ -708,7 +761,7 @@ export type BundleSummary = Message<"weir.console.v1.BundleSummary"> & {
  * Use `create(BundleSummarySchema)` to create a new message.
  */
 export const BundleSummarySchema: GenMessage<BundleSummary> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 27);
+  messageDesc(file_weir_console_v1_console, 29);
 
 /**
  * @generated from message weir.console.v1.LayerSummary
@@ -735,7 +788,7 @@ export type LayerSummary = Message<"weir.console.v1.LayerSummary"> & {
  * Use `create(LayerSummarySchema)` to create a new message.
  */
 export const LayerSummarySchema: GenMessage<LayerSummary> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 28);
+  messageDesc(file_weir_console_v1_console, 30);
 
 /**
  * @generated from message weir.console.v1.GetBundleRequest
@@ -752,7 +805,7 @@ export type GetBundleRequest = Message<"weir.console.v1.GetBundleRequest"> & {
  * Use `create(GetBundleRequestSchema)` to create a new message.
  */
 export const GetBundleRequestSchema: GenMessage<GetBundleRequest> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 29);
+  messageDesc(file_weir_console_v1_console, 31);
 
 /**
  * @generated from message weir.console.v1.GetBundleResponse
@@ -776,7 +829,7 @@ export type GetBundleResponse = Message<"weir.console.v1.GetBundleResponse"> & {
  * Use `create(GetBundleResponseSchema)` to create a new message.
  */
 export const GetBundleResponseSchema: GenMessage<GetBundleResponse> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 30);
+  messageDesc(file_weir_console_v1_console, 32);
 
 /**
  * @generated from message weir.console.v1.Token
@@ -825,7 +878,7 @@ export type Token = Message<"weir.console.v1.Token"> & {
  * Use `create(TokenSchema)` to create a new message.
  */
 export const TokenSchema: GenMessage<Token> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 31);
+  messageDesc(file_weir_console_v1_console, 33);
 
 /**
  * @generated from message weir.console.v1.CreateTokenRequest
@@ -859,7 +912,7 @@ export type CreateTokenRequest = Message<"weir.console.v1.CreateTokenRequest"> &
  * Use `create(CreateTokenRequestSchema)` to create a new message.
  */
 export const CreateTokenRequestSchema: GenMessage<CreateTokenRequest> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 32);
+  messageDesc(file_weir_console_v1_console, 34);
 
 /**
  * @generated from message weir.console.v1.CreateTokenResponse
@@ -883,7 +936,7 @@ export type CreateTokenResponse = Message<"weir.console.v1.CreateTokenResponse">
  * Use `create(CreateTokenResponseSchema)` to create a new message.
  */
 export const CreateTokenResponseSchema: GenMessage<CreateTokenResponse> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 33);
+  messageDesc(file_weir_console_v1_console, 35);
 
 /**
  * @generated from message weir.console.v1.RevokeTokenRequest
@@ -900,7 +953,7 @@ export type RevokeTokenRequest = Message<"weir.console.v1.RevokeTokenRequest"> &
  * Use `create(RevokeTokenRequestSchema)` to create a new message.
  */
 export const RevokeTokenRequestSchema: GenMessage<RevokeTokenRequest> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 34);
+  messageDesc(file_weir_console_v1_console, 36);
 
 /**
  * @generated from message weir.console.v1.RevokeTokenResponse
@@ -917,7 +970,7 @@ export type RevokeTokenResponse = Message<"weir.console.v1.RevokeTokenResponse">
  * Use `create(RevokeTokenResponseSchema)` to create a new message.
  */
 export const RevokeTokenResponseSchema: GenMessage<RevokeTokenResponse> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 35);
+  messageDesc(file_weir_console_v1_console, 37);
 
 /**
  * @generated from message weir.console.v1.ListTokensRequest
@@ -939,7 +992,7 @@ export type ListTokensRequest = Message<"weir.console.v1.ListTokensRequest"> & {
  * Use `create(ListTokensRequestSchema)` to create a new message.
  */
 export const ListTokensRequestSchema: GenMessage<ListTokensRequest> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 36);
+  messageDesc(file_weir_console_v1_console, 38);
 
 /**
  * @generated from message weir.console.v1.ListTokensResponse
@@ -961,7 +1014,7 @@ export type ListTokensResponse = Message<"weir.console.v1.ListTokensResponse"> &
  * Use `create(ListTokensResponseSchema)` to create a new message.
  */
 export const ListTokensResponseSchema: GenMessage<ListTokensResponse> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 37);
+  messageDesc(file_weir_console_v1_console, 39);
 
 /**
  * @generated from message weir.console.v1.ListSpokesRequest
@@ -983,7 +1036,7 @@ export type ListSpokesRequest = Message<"weir.console.v1.ListSpokesRequest"> & {
  * Use `create(ListSpokesRequestSchema)` to create a new message.
  */
 export const ListSpokesRequestSchema: GenMessage<ListSpokesRequest> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 38);
+  messageDesc(file_weir_console_v1_console, 40);
 
 /**
  * @generated from message weir.console.v1.ListSpokesResponse
@@ -1005,7 +1058,7 @@ export type ListSpokesResponse = Message<"weir.console.v1.ListSpokesResponse"> &
  * Use `create(ListSpokesResponseSchema)` to create a new message.
  */
 export const ListSpokesResponseSchema: GenMessage<ListSpokesResponse> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 39);
+  messageDesc(file_weir_console_v1_console, 41);
 
 /**
  * @generated from message weir.console.v1.Spoke
@@ -1099,7 +1152,7 @@ export type Spoke = Message<"weir.console.v1.Spoke"> & {
  * Use `create(SpokeSchema)` to create a new message.
  */
 export const SpokeSchema: GenMessage<Spoke> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 40);
+  messageDesc(file_weir_console_v1_console, 42);
 
 /**
  * @generated from message weir.console.v1.SpokeLog
@@ -1126,7 +1179,7 @@ export type SpokeLog = Message<"weir.console.v1.SpokeLog"> & {
  * Use `create(SpokeLogSchema)` to create a new message.
  */
 export const SpokeLogSchema: GenMessage<SpokeLog> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 41);
+  messageDesc(file_weir_console_v1_console, 43);
 
 /**
  * @generated from message weir.console.v1.Filter
@@ -1195,7 +1248,7 @@ export type Filter = Message<"weir.console.v1.Filter"> & {
  * Use `create(FilterSchema)` to create a new message.
  */
 export const FilterSchema: GenMessage<Filter> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 42);
+  messageDesc(file_weir_console_v1_console, 44);
 
 /**
  * @generated from message weir.console.v1.QueryRequest
@@ -1222,7 +1275,7 @@ export type QueryRequest = Message<"weir.console.v1.QueryRequest"> & {
  * Use `create(QueryRequestSchema)` to create a new message.
  */
 export const QueryRequestSchema: GenMessage<QueryRequest> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 43);
+  messageDesc(file_weir_console_v1_console, 45);
 
 /**
  * @generated from message weir.console.v1.QueryResponse
@@ -1244,7 +1297,7 @@ export type QueryResponse = Message<"weir.console.v1.QueryResponse"> & {
  * Use `create(QueryResponseSchema)` to create a new message.
  */
 export const QueryResponseSchema: GenMessage<QueryResponse> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 44);
+  messageDesc(file_weir_console_v1_console, 46);
 
 /**
  * @generated from message weir.console.v1.StoredRow
@@ -1278,7 +1331,7 @@ export type StoredRow = Message<"weir.console.v1.StoredRow"> & {
  * Use `create(StoredRowSchema)` to create a new message.
  */
 export const StoredRowSchema: GenMessage<StoredRow> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 45);
+  messageDesc(file_weir_console_v1_console, 47);
 
 /**
  * @generated from message weir.console.v1.TailRequest
@@ -1302,7 +1355,7 @@ export type TailRequest = Message<"weir.console.v1.TailRequest"> & {
  * Use `create(TailRequestSchema)` to create a new message.
  */
 export const TailRequestSchema: GenMessage<TailRequest> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 46);
+  messageDesc(file_weir_console_v1_console, 48);
 
 /**
  * @generated from message weir.console.v1.TailResponse
@@ -1319,7 +1372,7 @@ export type TailResponse = Message<"weir.console.v1.TailResponse"> & {
  * Use `create(TailResponseSchema)` to create a new message.
  */
 export const TailResponseSchema: GenMessage<TailResponse> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 47);
+  messageDesc(file_weir_console_v1_console, 49);
 
 /**
  * @generated from message weir.console.v1.WhyRequest
@@ -1336,7 +1389,7 @@ export type WhyRequest = Message<"weir.console.v1.WhyRequest"> & {
  * Use `create(WhyRequestSchema)` to create a new message.
  */
 export const WhyRequestSchema: GenMessage<WhyRequest> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 48);
+  messageDesc(file_weir_console_v1_console, 50);
 
 /**
  * @generated from message weir.console.v1.WhyResponse
@@ -1360,7 +1413,106 @@ export type WhyResponse = Message<"weir.console.v1.WhyResponse"> & {
  * Use `create(WhyResponseSchema)` to create a new message.
  */
 export const WhyResponseSchema: GenMessage<WhyResponse> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 49);
+  messageDesc(file_weir_console_v1_console, 51);
+
+/**
+ * @generated from message weir.console.v1.ListEventsRequest
+ */
+export type ListEventsRequest = Message<"weir.console.v1.ListEventsRequest"> & {
+  /**
+   * Empty for all.
+   *
+   * @generated from field: string unit = 1;
+   */
+  unit: string;
+
+  /**
+   * Only events that someone should look at.
+   *
+   * @generated from field: bool alarms = 2;
+   */
+  alarms: boolean;
+
+  /**
+   * @generated from field: weir.type.v1.Page page = 3;
+   */
+  page?: Page | undefined;
+};
+
+/**
+ * Describes the message weir.console.v1.ListEventsRequest.
+ * Use `create(ListEventsRequestSchema)` to create a new message.
+ */
+export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
+  messageDesc(file_weir_console_v1_console, 52);
+
+/**
+ * @generated from message weir.console.v1.ListEventsResponse
+ */
+export type ListEventsResponse = Message<"weir.console.v1.ListEventsResponse"> & {
+  /**
+   * @generated from field: repeated weir.console.v1.HubEvent events = 1;
+   */
+  events: HubEvent[];
+
+  /**
+   * @generated from field: string next_cursor = 2;
+   */
+  nextCursor: string;
+};
+
+/**
+ * Describes the message weir.console.v1.ListEventsResponse.
+ * Use `create(ListEventsResponseSchema)` to create a new message.
+ */
+export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
+  messageDesc(file_weir_console_v1_console, 53);
+
+/**
+ * @generated from message weir.console.v1.HubEvent
+ */
+export type HubEvent = Message<"weir.console.v1.HubEvent"> & {
+  /**
+   * @generated from field: int64 at_ms = 1;
+   */
+  atMs: bigint;
+
+  /**
+   * snake_case, such as `join_token_reused`.
+   *
+   * @generated from field: string kind = 2;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: bool alarm = 3;
+   */
+  alarm: boolean;
+
+  /**
+   * @generated from field: string unit = 4;
+   */
+  unit: string;
+
+  /**
+   * @generated from field: string spoke = 5;
+   */
+  spoke: string;
+
+  /**
+   * JSON object, never a secret.
+   *
+   * @generated from field: string detail = 6;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message weir.console.v1.HubEvent.
+ * Use `create(HubEventSchema)` to create a new message.
+ */
+export const HubEventSchema: GenMessage<HubEvent> = /*@__PURE__*/
+  messageDesc(file_weir_console_v1_console, 54);
 
 /**
  * @generated from message weir.console.v1.CheckRequest
@@ -1373,7 +1525,7 @@ export type CheckRequest = Message<"weir.console.v1.CheckRequest"> & {
  * Use `create(CheckRequestSchema)` to create a new message.
  */
 export const CheckRequestSchema: GenMessage<CheckRequest> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 50);
+  messageDesc(file_weir_console_v1_console, 55);
 
 /**
  * @generated from message weir.console.v1.CheckResponse
@@ -1410,7 +1562,7 @@ export type CheckResponse = Message<"weir.console.v1.CheckResponse"> & {
  * Use `create(CheckResponseSchema)` to create a new message.
  */
 export const CheckResponseSchema: GenMessage<CheckResponse> = /*@__PURE__*/
-  messageDesc(file_weir_console_v1_console, 51);
+  messageDesc(file_weir_console_v1_console, 56);
 
 /**
  * @generated from service weir.console.v1.UnitService
@@ -1458,6 +1610,16 @@ export const SpokeService: GenService<{
     methodKind: "unary";
     input: typeof InviteRequestSchema;
     output: typeof InviteResponseSchema;
+  },
+  /**
+   * Denies a spoke: its certificates are refused from now on and its connections are closed.
+   *
+   * @generated from rpc weir.console.v1.SpokeService.Revoke
+   */
+  revoke: {
+    methodKind: "unary";
+    input: typeof RevokeRequestSchema;
+    output: typeof RevokeResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_weir_console_v1_console, 1);
@@ -1623,6 +1785,25 @@ export const AuditQueryService: GenService<{
   serviceDesc(file_weir_console_v1_console, 5);
 
 /**
+ * What happened at the hub itself: joins, refusals worth an alarm, revocations, publications.
+ *
+ * @generated from service weir.console.v1.EventService
+ */
+export const EventService: GenService<{
+  /**
+   * Newest first.
+   *
+   * @generated from rpc weir.console.v1.EventService.ListEvents
+   */
+  listEvents: {
+    methodKind: "unary";
+    input: typeof ListEventsRequestSchema;
+    output: typeof ListEventsResponseSchema;
+  },
+}> = /*@__PURE__*/
+  serviceDesc(file_weir_console_v1_console, 6);
+
+/**
  * @generated from service weir.console.v1.HealthService
  */
 export const HealthService: GenService<{
@@ -1635,5 +1816,5 @@ export const HealthService: GenService<{
     output: typeof CheckResponseSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_weir_console_v1_console, 6);
+  serviceDesc(file_weir_console_v1_console, 7);
 
