@@ -214,10 +214,22 @@ export interface Adapter {
   metadataRequest(name: PackageName): UpstreamRequest;
   /** @throws WeirError `upstream_failed` when the document is not what the registry's protocol promises. */
   readMetadata(document: MetadataDocument, name: PackageName): Releases;
-  /** The document without the hidden versions, links rewritten to `publicBase`; everything else survives. */
+  /**
+   * The document without the hidden versions, links rewritten to `publicBase`; everything else survives. When all versions
+   * are hidden all are shown: an empty document tells nobody why, a refused artifact does.
+   * @throws WeirError for a representation of one version: `not_found` when there is none such, `forbidden` (with
+   * `detail.version`) when it is hidden; `upstream_failed` when the document cannot be rendered
+   */
   renderView(document: MetadataDocument, releases: Releases, hidden: ReadonlySet<string>, context: ViewContext): View;
-  /** Headers that tell the developer on success what was hidden (empty when the client has no such channel). */
-  notice(hidden: readonly HiddenVersion[], preferred: string): readonly (readonly [string, string])[];
+  /**
+   * Headers that tell the developer on success what was hidden (empty when the client has no such channel). They replace
+   * headers of the same name: a client that caches a view shows its notice never again, so `cache-control` is among them.
+   */
+  notice(
+    hidden: readonly HiddenVersion[],
+    preferred: string,
+    name: PackageName,
+  ): readonly (readonly [string, string])[];
   /**
    * Finds the file a route asks for; undefined when the index does not list it. The version to judge is the found
    * release's own, never the one read out of the file name.
