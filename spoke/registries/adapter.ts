@@ -110,7 +110,9 @@ export interface HiddenVersion {
 export interface ViewContext {
   /** Base URL of this mount as the client sees it, e.g. `http://host:port/npm` (no trailing '/'). */
   readonly publicBase: string;
+  /** As in the route. */
   readonly representation: string;
+  readonly detail: string;
   /**
    * Versions to mark as withdrawn with a sentence of ours, where the client has such a mark (PyPI yank, npm deprecation);
    * absent or empty leaves upstream's word as it is. An upstream mark is never replaced.
