@@ -15,7 +15,7 @@ const envelopeSchema = z.strictObject({
   verificationMaterial: z.strictObject({
     publicKey: z.strictObject({ hint: z.string().min(1).max(64) }),
     tlogEntries: z.array(z.never()).max(0).optional(),
-    timestampVerificationData: z.strictObject({ rfc3161Timestamps: z.array(z.never()).max(0) }).optional(),
+    timestampVerificationData: z.strictObject({}).optional(),
   }),
   dsseEnvelope: z.strictObject({
     payload: z.string().max(2 * BUNDLE_LIMITS.manifestBytes),

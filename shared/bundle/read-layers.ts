@@ -1,7 +1,7 @@
 // From a verified manifest and bytes to typed layers: each layer's size and digest, then its schema, then that the layers
 // speak of the same unit. Refuses with `BundleRefused`; nothing of a refused bundle is handed out.
 
-import { z } from 'zod';
+import type { z } from 'zod';
 import { digestOf } from '../domain/digest.ts';
 import {
   exceptionsSchema,
