@@ -1,0 +1,78 @@
+// The npm registry as npm, pnpm and Yarn know it. The full packument is always what upstream is asked for; every other
+// representation is made from it, so that none of them can show what another hides.
+
+import { fullName, type PackageName } from '@weir/shared/domain/coordinate.ts';
+import type { Adapter, ReleaseFile, Release, Releases, Route, UpstreamRequest } from '../adapter.ts';
+import { match, matchAtRoot } from './match.ts';
+import { compareVersions, encodedName, readName, tarballName } from './name.ts';
+import { ParsedPackument, readPackument } from './packument.ts';
+import { notice, renderRefusal } from './refusal.ts';
+import { answerService } from './service.ts';
+import { renderView } from './view.ts';
+
+export const npm: Adapter = {
+  id: 'npm',
+  ecosystem: 'npm',
+  mount: 'npm',
+  abilities: {
+    publishTime: true,
+    perVersionMetadata: true,
+    provenance: true,
+    withdrawn: true,
+    installHooks: true,
+    successNotice: true,
+  },
+  match,
+  matchAtRoot,
+  normalizeName: readName,
+  metadataRequest,
+  readMetadata: readPackument,
+  renderView,
+  notice,
+  findFile,
+  compareVersions,
+  artifactContentType: () => 'application/octet-stream',
+  answerService,
+  renderRefusal,
+  clientFamily,
+};
+
+function metadataRequest(name: PackageName): UpstreamRequest {
+  return { path: encodedName(name), accept: 'application/json' };
+}
+
+/**
+ * By the version in the file name, since views name every tarball that way. Lockfiles may hold the upstream's own spelling
+ * of a file (versions of the early years were rewritten, file names were not), so that is looked for next; it must fit
+ * exactly one version.
+ */
+function findFile(
+  releases: Releases,
+  route: Extract<Route, { kind: 'artifact' | 'sidecar' }>,
+): { release: Release; file: ReleaseFile } | undefined {
+  if (fullName(releases.name) !== fullName(route.coordinate)) return undefined;
+  const { version } = route.coordinate;
+  if (version !== '' && route.file === tarballName(releases.name, version)) {
+    const release =
+      releases.parsed instanceof ParsedPackument
+        ? releases.parsed.entries.get(version)?.release
+        : releases.releases.find((candidate) => candidate.version === version);
+    if (release !== undefined) return withFile(release);
+  }
+  const spelled = releases.releases.filter((release) => upstreamFile(release) === route.file);
+  return spelled.length === 1 && spelled[0] !== undefined ? withFile(spelled[0]) : undefined;
+}
+
+function withFile(release: Release): { release: Release; file: ReleaseFile } | undefined {
+  const [file] = release.files;
+  return file === undefined ? undefined : { release, file };
+}
+
+function upstreamFile(release: Release): string {
+  const url = release.files[0]?.url ?? '';
+  return url.slice(url.lastIndexOf('/') + 1);
+}
+
+function clientFamily(userAgent: string): string {
+  return /^(npm|pnpm|yarn)\//.exec(userAgent)?.[1] ?? 'other';
+}
