@@ -62,12 +62,19 @@ export function readSpokeConfig(text: string): SpokeConfig {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new WeirError('invalid_argument', 'the spoke configuration is not JSON', { cause, next: 'run `weir spoke init` again or restore the file' });
+    throw new WeirError('invalid_argument', 'the spoke configuration is not JSON', {
+      cause,
+      next: 'run `weir spoke init` again or restore the file',
+    });
   }
   const parsed = spokeConfigSchema.safeParse(value);
   if (parsed.success) return Object.freeze(parsed.data);
   const faults = parsed.error.issues.map((issue) => `${issue.path.join('.') || '(root)'}: ${issue.message}`);
-  throw new WeirError('invalid_argument', `the spoke configuration has ${faults.length} fault(s): ${faults.join('; ')}`, {
-    next: 'correct the file; `weir spoke run --help` names every key',
-  });
+  throw new WeirError(
+    'invalid_argument',
+    `the spoke configuration has ${faults.length} fault(s): ${faults.join('; ')}`,
+    {
+      next: 'correct the file; `weir spoke run --help` names every key',
+    },
+  );
 }

@@ -8,7 +8,13 @@ import {
   type FetchLayerResponse,
   type WatchResponse,
 } from '@weir/proto/weir/bundle/v1/bundle_pb.ts';
-import { CurrentRequestSchema, FetchEnvelopeRequestSchema, FetchLayerRequestSchema, ReportRequestSchema as ActivationRequestSchema, WatchRequestSchema } from '@weir/proto/weir/bundle/v1/bundle_pb.ts';
+import {
+  CurrentRequestSchema,
+  FetchEnvelopeRequestSchema,
+  FetchLayerRequestSchema,
+  ReportRequestSchema as ActivationRequestSchema,
+  WatchRequestSchema,
+} from '@weir/proto/weir/bundle/v1/bundle_pb.ts';
 import { FleetService, ReportRequestSchema } from '@weir/proto/weir/fleet/v1/fleet_pb.ts';
 import { BundleRefSchema, DigestSchema, Mode as WireMode, type BundleRef } from '@weir/proto/weir/type/v1/type_pb.ts';
 import { isDigest, type Digest } from '@weir/shared/domain/digest.ts';
@@ -51,7 +57,8 @@ export function createHubLink(channel: HubChannel): HubLink & HubBundleSource {
   return {
     async *watch(active, signal) {
       const request = create(WatchRequestSchema, active === null ? {} : { active: toRef(active) });
-      for await (const message of readStream(channel, () => channel.serverStream(bundles.watch, request), signal)) yield toOffer(message);
+      for await (const message of readStream(channel, () => channel.serverStream(bundles.watch, request), signal))
+        yield toOffer(message);
     },
     async current(signal) {
       return toOffer(await failingOver(() => channel.unary(bundles.current, create(CurrentRequestSchema), signal)));
@@ -82,11 +89,20 @@ export function createHubLink(channel: HubChannel): HubLink & HubBundleSource {
       return answer.envelope;
     },
     async *fetchLayer(bundle, layer, offset, signal) {
-      const request = create(FetchLayerRequestSchema, { bundle: { value: bundle }, layer: { value: layer }, offset: BigInt(offset) });
+      const request = create(FetchLayerRequestSchema, {
+        bundle: { value: bundle },
+        layer: { value: layer },
+        offset: BigInt(offset),
+      });
       let expected = offset;
-      const chunks: AsyncIterable<FetchLayerResponse> = readStream(channel, () => channel.serverStream(bundles.fetchLayer, request), signal);
+      const chunks: AsyncIterable<FetchLayerResponse> = readStream(
+        channel,
+        () => channel.serverStream(bundles.fetchLayer, request),
+        signal,
+      );
       for await (const chunk of chunks) {
-        if (Number(chunk.offset) !== expected) throw new WeirError('integrity', 'the hub sent layer bytes out of order');
+        if (Number(chunk.offset) !== expected)
+          throw new WeirError('integrity', 'the hub sent layer bytes out of order');
         expected += chunk.data.length;
         yield chunk.data;
       }
@@ -108,7 +124,9 @@ async function* readStream<T>(
     for await (const message of call) yield message;
   } catch (thrown) {
     if (signal.aborted) return;
-    const error = isServiceError(thrown) ? fromServiceError(thrown) : asWeirError(thrown, 'unavailable', 'the hub stream broke');
+    const error = isServiceError(thrown)
+      ? fromServiceError(thrown)
+      : asWeirError(thrown, 'unavailable', 'the hub stream broke');
     if (error.code === 'unavailable' || error.code === 'timeout') channel.failOver();
     throw error;
   } finally {

@@ -1,7 +1,17 @@
 // The spoke's identity on disk: certificate, private keys, trust root, log key and salt in one folder, secrets 0600,
 // replaced as one by temp + fsync + rename + fsync(dir).
 
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';

@@ -7,7 +7,12 @@ import { connect } from 'node:tls';
 import { create } from '@bufbuild/protobuf';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { cryptoProvider, Pkcs10CertificateRequestGenerator } from '@peculiar/x509';
-import { EnrollmentService, JoinRequestSchema, RenewRequestSchema, type Identity } from '@weir/proto/weir/enrollment/v1/enrollment_pb.ts';
+import {
+  EnrollmentService,
+  JoinRequestSchema,
+  RenewRequestSchema,
+  type Identity,
+} from '@weir/proto/weir/enrollment/v1/enrollment_pb.ts';
 import { ENGINE } from '@weir/shared/bundle/manifest.ts';
 import { WeirError, asWeirError } from '@weir/shared/errors/weir-error.ts';
 import { grpcMethods } from '@weir/shared/wire/grpc-methods.ts';
@@ -79,7 +84,11 @@ export async function joinHub(options: JoinOptions): Promise<Joined> {
 }
 
 /** A renewed identity over the present one's channel; the log key and the salt stay. */
-export async function renewAtHub(channel: HubChannel, present: StoredIdentity, signal: AbortSignal): Promise<StoredIdentity> {
+export async function renewAtHub(
+  channel: HubChannel,
+  present: StoredIdentity,
+  signal: AbortSignal,
+): Promise<StoredIdentity> {
   const tls = await makeTlsKey();
   const request = create(RenewRequestSchema, { csr: new Uint8Array(tls.csr) });
   const response = await channel.unary(enrollment.renew, request, signal);
@@ -118,34 +127,45 @@ async function makeTlsKey(): Promise<{ readonly key: string; readonly csr: Array
 /** The CA certificate that the hub presents, if and only if its public key has the pinned hash. */
 async function fetchPinnedCa(address: string, pin: string): Promise<string> {
   if (!/^sha256:[0-9a-f]{64}$/.test(pin)) {
-    throw new WeirError('invalid_argument', 'the CA pin is not `sha256:` and 64 hex digits', { next: 'copy the whole line that `weir spoke invite` printed' });
+    throw new WeirError('invalid_argument', 'the CA pin is not `sha256:` and 64 hex digits', {
+      next: 'copy the whole line that `weir spoke invite` printed',
+    });
   }
   const { host, port } = splitAddress(address);
   const certificates = await presentedChain(host, port);
   for (const certificate of certificates) {
-    const found = createHash('sha256').update(certificate.publicKey.export({ format: 'der', type: 'spki' })).digest('hex');
+    const found = createHash('sha256')
+      .update(certificate.publicKey.export({ format: 'der', type: 'spki' }))
+      .digest('hex');
     if (certificate.ca && `sha256:${found}` === pin) return certificate.toString();
   }
-  throw new WeirError('untrusted', 'the hub at that address does not present the pinned CA; the join token was not sent', {
-    next: 'check the address and the pin; somebody may be between this spoke and the hub',
-  });
+  throw new WeirError(
+    'untrusted',
+    'the hub at that address does not present the pinned CA; the join token was not sent',
+    {
+      next: 'check the address and the pin; somebody may be between this spoke and the hub',
+    },
+  );
 }
 
 function presentedChain(host: string, port: number): Promise<readonly X509Certificate[]> {
   return new Promise((resolve, reject) => {
     // Nothing is trusted yet: this connection only reads the chain and is closed before a byte of ours is sent.
-    const socket = connect({ host, port, rejectUnauthorized: false, ALPNProtocols: ['h2'], timeout: CONNECT_TIMEOUT_MS }, () => {
-      const chain: X509Certificate[] = [];
-      const seen = new Set<string>();
-      let peer = socket.getPeerCertificate(true);
-      while (peer?.raw !== undefined && !seen.has(peer.fingerprint256) && chain.length < 8) {
-        seen.add(peer.fingerprint256);
-        chain.push(new X509Certificate(peer.raw));
-        peer = peer.issuerCertificate;
-      }
-      socket.destroy();
-      resolve(chain);
-    });
+    const socket = connect(
+      { host, port, rejectUnauthorized: false, ALPNProtocols: ['h2'], timeout: CONNECT_TIMEOUT_MS },
+      () => {
+        const chain: X509Certificate[] = [];
+        const seen = new Set<string>();
+        let peer = socket.getPeerCertificate(true);
+        while (peer?.raw !== undefined && !seen.has(peer.fingerprint256) && chain.length < 8) {
+          seen.add(peer.fingerprint256);
+          chain.push(new X509Certificate(peer.raw));
+          peer = peer.issuerCertificate;
+        }
+        socket.destroy();
+        resolve(chain);
+      },
+    );
     const fail = (cause: unknown): void => {
       socket.destroy();
       reject(asWeirError(cause, 'unavailable', `the hub could not be reached at ${host}:${port}`));
@@ -160,7 +180,9 @@ function splitAddress(address: string): { readonly host: string; readonly port: 
   const port = Number(address.slice(colon + 1));
   const host = address.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
   if (colon < 1 || !Number.isInteger(port) || port < 1 || port > 65_535) {
-    throw new WeirError('invalid_argument', `${address} is not host:port`, { next: 'give the join address as the invitation printed it' });
+    throw new WeirError('invalid_argument', `${address} is not host:port`, {
+      next: 'give the join address as the invitation printed it',
+    });
   }
   return { host, port };
 }

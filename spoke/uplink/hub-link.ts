@@ -24,7 +24,12 @@ export interface StatusReport {
   readonly version: string;
   readonly startedAtMs: number;
   readonly site: string;
-  readonly logs: readonly { readonly log: string; readonly nextIndex: number; readonly acknowledged: number; readonly freeBytes: number }[];
+  readonly logs: readonly {
+    readonly log: string;
+    readonly nextIndex: number;
+    readonly acknowledged: number;
+    readonly freeBytes: number;
+  }[];
   readonly nack: { readonly code: string; readonly detail: string; readonly bundle: BundleOffer } | null;
   readonly spoolHealthy: boolean;
 }
@@ -45,5 +50,8 @@ export interface HubLink {
   current(signal: AbortSignal): Promise<HubOffer>;
   reportActivation(report: ActivationReport, signal: AbortSignal): Promise<void>;
   /** @returns milliseconds until the next report is expected */
-  reportStatus(status: StatusReport, signal: AbortSignal): Promise<{ readonly hubTimeMs: number; readonly intervalMs: number }>;
+  reportStatus(
+    status: StatusReport,
+    signal: AbortSignal,
+  ): Promise<{ readonly hubTimeMs: number; readonly intervalMs: number }>;
 }

@@ -24,7 +24,8 @@ export async function renewIdentity(ports: RenewalPorts, signal: AbortSignal): P
   let failures = 0;
   while (!signal.aborted) {
     const remainingMs = ports.notAfterMs() - ports.clock.nowMs();
-    const waitMs = failures === 0 ? Math.max(RENEW_MIN_MS, remainingMs / 2) : RENEW_MIN_MS + backoffMs(failures, ports.random);
+    const waitMs =
+      failures === 0 ? Math.max(RENEW_MIN_MS, remainingMs / 2) : RENEW_MIN_MS + backoffMs(failures, ports.random);
     await ports.clock.sleep(waitMs, signal).catch(() => undefined);
     if (signal.aborted) return;
     try {

@@ -1,0 +1,53 @@
+// Finds upstream registries in this machine's own client configuration, so that no address is ever built in: npm and pip
+// are asked what they would use, their defaults included.
+
+import { execFile } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { promisify } from 'node:util';
+import { WeirError } from '@weir/shared/errors/weir-error.ts';
+
+const run = promisify(execFile);
+const ASK_TIMEOUT_MS = 20_000;
+
+/** The registry that npm uses outside of any project. @throws WeirError `not_found` */
+export async function npmRegistry(): Promise<string> {
+  const text = await ask('npm', ['config', 'get', 'registry', '--location=global']).catch(() =>
+    ask('npm', ['config', 'get', 'registry']),
+  );
+  const url = text
+    .split('\n')
+    .map((line) => line.trim())
+    .find((line) => /^https?:\/\//.test(line));
+  if (url === undefined) throw unknownUpstream('npm', '--npm-upstream');
+  return url;
+}
+
+/** The index that pip uses: its configuration, its environment, or the default that its own help names. */
+export async function pipIndex(env: Readonly<Record<string, string | undefined>>): Promise<string> {
+  const fromEnvironment = env['PIP_INDEX_URL'];
+  if (fromEnvironment !== undefined && fromEnvironment !== '') return fromEnvironment;
+  for (const key of ['install.index-url', 'global.index-url']) {
+    const configured = (await ask('python3', ['-m', 'pip', 'config', 'get', key]).catch(() => '')).trim();
+    if (/^https?:\/\//.test(configured)) return configured;
+  }
+  const help = await ask('python3', ['-m', 'pip', 'install', '--help']).catch(() => '');
+  const url = /--index-url[\s\S]*?\(default\s+(https?:\/\/[^\s)]+)\)/.exec(help)?.[1];
+  if (url === undefined) throw unknownUpstream('pip', '--pypi-upstream');
+  return url;
+}
+
+async function ask(command: string, args: readonly string[]): Promise<string> {
+  // From a neutral folder: a project's own settings are not the machine's.
+  const { stdout } = await run(command, args, {
+    cwd: tmpdir(),
+    timeout: ASK_TIMEOUT_MS,
+    env: { ...process.env, NO_COLOR: '1', COLUMNS: '400' },
+  });
+  return stdout;
+}
+
+function unknownUpstream(client: string, option: string): WeirError {
+  return new WeirError('not_found', `this machine's ${client} names no registry to use as upstream`, {
+    next: `give one with ${option} URL`,
+  });
+}
