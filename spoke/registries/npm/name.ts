@@ -9,7 +9,7 @@ export const VERSION_CHARS_MAX = 256;
 
 const PART = /^[A-Za-z0-9\-_.!~*'()]+$/;
 /** Characters that stand unencoded in an address; everything that reads as a version is made of them. */
-const VERSION_CHARS = /^[0-9A-Za-z.+\-]+$/;
+const VERSION_CHARS = /^[0-9A-Za-z.+-]+$/;
 
 /** Reads `name` or `@scope/name`; undefined when the registry has no such name. The name `-` would read as a route. */
 export function readName(text: string): PackageName | undefined {

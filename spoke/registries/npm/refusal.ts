@@ -20,8 +20,8 @@ export function renderRefusal(refusal: Refusal, client: string): ClientReply {
   const status = statusFor(refusal.status, client);
   const told = status === refusal.status ? refusal : { ...refusal, status };
   const headers = refusalHeaders(told);
-  const notice = client === 'npm' ? refusalNotice(told) : '';
-  if (notice !== '') headers.push(['npm-notice', notice]);
+  const text = client === 'npm' ? refusalNotice(told) : '';
+  if (text !== '') headers.push(['npm-notice', text]);
   return { status, reasonPhrase: reasonPhrase(told), headers, body: problemBody(told) };
 }
 

@@ -67,7 +67,7 @@ function search(query: string, request: ServiceRequest): ServiceAnswer {
   }
   return {
     kind: 'forward',
-    upstream: { path: `-/v1/search?${forwarded}`, accept: 'application/json' },
+    upstream: { path: `-/v1/search?${forwarded.toString()}`, accept: 'application/json' },
     answer: (body) => searchAnswer(body, request),
   };
 }
