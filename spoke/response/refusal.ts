@@ -16,7 +16,7 @@ export interface RefusalContext {
   readonly code: RequestCode | '';
   /** Undefined when the request names no package. */
   readonly subject: Subject | undefined;
-  /** Address where a person reads more; may hold `{code}`; '' when there is no console. */
+  /** Address where a person reads more, `{code}` standing for the request code; '' when there is none. */
   readonly requestUrl: string;
   /** Digest of the active bundle, '' while none is. */
   readonly bundle: string;
