@@ -1,0 +1,27 @@
+// Runs foreign code that may not return, with a limit that really ends it: `node:vm` stops JavaScript and wasm alike, on
+// this thread. It costs about 100 µs, so it guards the making of an instance; evaluations are guarded by `meter.ts`.
+
+import { type Context, Script, createContext } from 'node:vm';
+
+const CALL = new Script('work()');
+
+export class Interruptible {
+  readonly #scope: { work: () => void } = { work: () => undefined };
+  readonly #context: Context = createContext(this.#scope);
+
+  /** The work's own result or exception; throws `ERR_SCRIPT_EXECUTION_TIMEOUT` once `limitMs` is over. */
+  run<T>(work: () => T, limitMs: number): T {
+    const results: T[] = [];
+    this.#scope.work = () => void results.push(work());
+    try {
+      CALL.runInContext(this.#context, { timeout: limitMs });
+    } finally {
+      this.#scope.work = () => undefined;
+    }
+    return results[0] as T;
+  }
+}
+
+export function isInterruption(thrown: unknown): boolean {
+  return thrown instanceof Error && 'code' in thrown && thrown.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT';
+}
