@@ -57,8 +57,7 @@ export async function sendTroubled(response: ServerResponse, answer: Answer, tro
       response.write(body.subarray(0, trouble.bytes), () => response.destroy());
       return;
     case 'lying-length':
-      // Node refuses to send a body of another length than announced, so the head is written by hand.
-      response.strictContentLength = false;
+      // Written past node, which would not let a head lie about its body.
       response.socket?.end(
         Buffer.concat([head({ ...headers, 'content-length': `${Math.max(0, body.length + trouble.by)}` }), body]),
       );
@@ -101,8 +100,11 @@ function head(headers: Readonly<Record<string, string>>): Buffer {
 
 function drained(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
-    response.once('drain', resolve);
-    response.once('close', resolve);
+    const done = (): void => {
+      response.off('drain', done).off('close', done);
+      resolve();
+    };
+    response.on('drain', done).on('close', done);
   });
 }
 
