@@ -32,11 +32,8 @@ export function buildIntelIndex(intel: Intel): IntelIndex {
   const popular = new Map<string, number>();
   const near = new Map<Ecosystem, NearNames>();
   for (const ecosystem of ['npm', 'pypi'] as const) {
-    const names = intel.popular.names[ecosystem] ?? [];
-    for (const [rank, name] of names.entries()) {
-      const key = keyOf(ecosystem, name);
-      if (!popular.has(key)) popular.set(key, rank);
-    }
+    const names = [...new Set(intel.popular.names[ecosystem] ?? [])];
+    for (const [rank, name] of names.entries()) popular.set(keyOf(ecosystem, name), rank);
     near.set(ecosystem, new NearNames(names));
   }
   const licences = new Set(intel.licences.ids.map((id) => id.toLowerCase()));

@@ -1,9 +1,12 @@
 // Facts of one well-behaved candidate, which signal tests change one at a time. Used by tests only.
 
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
 import type { Intel, Settings } from '@weir/shared/bundle/layers.ts';
+import type { SignalOutcome } from '@weir/shared/domain/evidence.ts';
 import type { Release, ReleaseFile, Releases } from '../../registries/adapter.ts';
 import { buildIntelIndex } from '../intel-index.ts';
-import type { Fact, SignalFacts } from './signal.ts';
+import type { Fact, Signal, SignalFacts } from './signal.ts';
 
 /** Unix seconds at which all tests judge. */
 export const AT = 1_800_000_000;
@@ -121,4 +124,22 @@ export function facts(change: Partial<SignalFacts> = {}): SignalFacts {
     settings: settingsWith({}),
     ...change,
   };
+}
+
+export interface SignalCase {
+  /** A promise: "<signal> …". */
+  readonly promise: string;
+  readonly change: Partial<SignalFacts>;
+  readonly want: SignalOutcome;
+}
+
+/** One test per row; the whole outcome is compared, and it must fit into the input document. */
+export function signalTable(signal: Signal, rows: readonly SignalCase[]): void {
+  for (const { promise, change, want } of rows) {
+    test(`${signal.name} ${promise}`, () => {
+      const outcome = signal.evaluate(facts(change), AT);
+      assert.deepEqual(outcome, want);
+      assert.ok(JSON.stringify(outcome.value).length <= 512);
+    });
+  }
 }
