@@ -1,0 +1,36 @@
+// Looking into a log's folder without writing: for the command line, with the spoke running or not, and with the hub away.
+
+import { createHash } from 'node:crypto';
+import { WeirError } from '@weir/shared/errors/weir-error.ts';
+import { logIdIn } from './audit-log.ts';
+import { type TornTail, recoverSegments } from './recover-segments.ts';
+import { type RowReader, createRowReader } from './row-reader.ts';
+import type { SpoolDisk } from './spool-disk.ts';
+
+export interface LogView extends RowReader {
+  readonly id: string;
+  readonly firstIndex: number;
+  readonly nextIndex: number;
+  /** A batch that was being written at this moment, or left unfinished. */
+  readonly torn: TornTail | undefined;
+}
+
+/**
+ * The log as it stands now; rows recorded later need a new view. Throws `not_found` when the folder holds no log, `corrupt`
+ * when its rows are damaged.
+ */
+export async function viewLog(disk: Pick<SpoolDisk, 'list' | 'read' | 'size' | 'load'>): Promise<LogView> {
+  const name = await disk.load('log.json');
+  const id = name === undefined ? undefined : logIdIn(name);
+  if (id === undefined) throw new WeirError('not_found', 'there is no audit log in this folder');
+  const found = await recoverSegments(disk, createHash('sha256').update(id).digest());
+  const reader = createRowReader(disk, () => found.used);
+  return {
+    id,
+    firstIndex: found.used[0]?.firstIndex ?? 0,
+    nextIndex: found.nextIndex,
+    torn: found.torn,
+    read: (from, maxRows, maxBytes) => reader.read(from, maxRows, maxBytes),
+    findByCode: (code) => reader.findByCode(code),
+  };
+}
