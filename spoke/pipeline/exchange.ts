@@ -6,7 +6,7 @@ import type { Level } from '@weir/shared/domain/level.ts';
 import type { Reason, Verdict } from '@weir/shared/domain/verdict.ts';
 import type { Action } from '@weir/shared/policy/input.ts';
 import type { Adapter, ClientReply, RequestTarget, Route } from '../registries/adapter.ts';
-import type { ActivePolicy, ArtifactTransfer, StoredArtifact } from './ports.ts';
+import type { ActivePolicy, Artifact, RangeRequest } from './ports.ts';
 
 /** Fixed when the request arrives. The id is the future row's, so that the code can be printed before the row exists. */
 export interface Exchange {
@@ -32,13 +32,12 @@ export interface KnownExchange extends Exchange {
 }
 
 export type Reply =
-  | { readonly kind: 'bytes'; readonly reply: ClientReply }
-  | { readonly kind: 'stored'; readonly artifact: StoredArtifact; readonly contentType: string; readonly etag: string }
+  | { readonly kind: 'bytes'; readonly reply: ClientReply; readonly range?: RangeRequest }
   | {
-      readonly kind: 'transfer';
-      readonly transfer: ArtifactTransfer;
-      readonly contentType: string;
-      readonly etag: string;
+      readonly kind: 'artifact';
+      readonly artifact: Artifact;
+      readonly headers: readonly string[];
+      readonly range: RangeRequest;
     };
 
 export interface Answer {

@@ -5,6 +5,7 @@ import type { Rules, Settings } from '@weir/shared/bundle/layers.ts';
 import type { Digest } from '@weir/shared/domain/digest.ts';
 import type { Verdict } from '@weir/shared/domain/verdict.ts';
 import type { PolicyInput } from '@weir/shared/policy/input.ts';
+import type { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
@@ -67,29 +68,31 @@ export interface ContentDigests {
   readonly size: number;
 }
 
-/** A stored, verified artifact; `release` must be called once. */
-export interface StoredArtifact {
-  readonly content: ContentDigests;
-  /** All bytes when they are few; null when they are streamed from disk. */
-  readonly bytes: Buffer | null;
-  /** Bytes [start, end) in order. */
-  read(start: number, end: number, signal: AbortSignal): AsyncIterable<Buffer>;
+/** Bytes at positions, some of which may still be on their way. */
+export interface ByteSource {
+  /** Total bytes; null while nobody knows. */
+  readonly size: number | null;
+  /** Resolves with the number of bytes read, 0 at the end; rejects when they turn out not to be the promised ones. */
+  read(target: Uint8Array, position: number): Promise<number>;
   release(): void;
 }
 
-/** A download under way: bytes as they come, the last ones only once everything is verified. */
-export interface ArtifactTransfer {
-  /** As upstream announces it; null when it does not. */
-  readonly size: number | null;
-  read(signal: AbortSignal): AsyncIterable<Buffer>;
-  /** @throws WeirError `integrity` (with `detail.sha256`), `upstream_failed`, `too_large`, `timeout` */
+/** An artifact on this spoke. Whoever gets one releases it once, by `release` or by handing `source` to a reply. */
+export interface Artifact {
+  /** Known once the bytes are complete and verified; null during the download. */
+  readonly content: ContentDigests | null;
+  /** All bytes when they are few and complete; else they are read through `source`. */
+  readonly bytes: Buffer | null;
+  readonly source: ByteSource;
+  /** @throws WeirError `integrity` (with the computed digests in `detail`), `upstream_failed`, `too_large`, `timeout` */
   readonly verified: Promise<ContentDigests>;
 }
 
 export interface ArtifactPort {
-  find(key: ArtifactKey): Promise<StoredArtifact | undefined>;
+  /** The stored artifact, undefined when it has to be fetched. */
+  find(key: ArtifactKey): Promise<Artifact | undefined>;
   /** Starts or joins the one download of this artifact; undefined when upstream does not have it. */
-  fetch(key: ArtifactKey, signal: AbortSignal): Promise<ArtifactTransfer | undefined>;
+  fetch(key: ArtifactKey, signal: AbortSignal): Promise<Artifact | undefined>;
 }
 
 export interface AuditPort {
@@ -122,4 +125,27 @@ export interface PipelinePorts {
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: Metrics;
+}
+
+export interface RangeRequest {
+  readonly range?: string | undefined;
+  readonly ifRange?: string | undefined;
+  /** Strong entity tag of the representation. */
+  readonly etag: string;
+}
+
+/** How an answer leaves; the listener's reply. */
+export interface ReplyPort {
+  readonly headSent: boolean;
+  sendBuffer(status: number, reason: string, rawHeaders: readonly string[], body: Buffer, range?: RangeRequest): void;
+  sendFile(
+    reason: string,
+    rawHeaders: readonly string[],
+    source: ByteSource,
+    range?: RangeRequest,
+  ): Promise<
+    | { readonly kind: 'sent' | 'client_gone'; readonly bytes: number }
+    | { readonly kind: 'failed'; readonly bytes: number; readonly headSent: boolean; readonly error: WeirError }
+  >;
+  destroy(): void;
 }

@@ -1,0 +1,249 @@
+// One artifact, or a document bound to one: judged by what the index and the bytes say, then refused or streamed. Small
+// files are fetched whole before they are judged, so that wrong bytes are refused in words; large ones stream, and their
+// last bytes are withheld until size and digests hold.
+
+import { LRUCache } from 'lru-cache';
+import { fullName, purl } from '@weir/shared/domain/coordinate.ts';
+import { rank } from '@weir/shared/domain/level.ts';
+import type { Verdict } from '@weir/shared/domain/verdict.ts';
+import { asWeirError, type WeirError } from '@weir/shared/errors/weir-error.ts';
+import type { SignalFacts } from '../evidence/signals/signal.ts';
+import type { ReleaseFile, Release, Releases, Route } from '../registries/adapter.ts';
+import { isNotModified } from '../response/conditional.ts';
+import { artifactEtag } from '../response/etag.ts';
+import { nearestAllowed } from '../response/nearest-allowed.ts';
+import { judged, type Answer, type KnownExchange } from './exchange.ts';
+import { actorClass, judge, judgeName, NO_CORE_METADATA, NOT_ARTIFACT, NOT_FETCHED, promisedDigest } from './judge.ts';
+import { notFound, refusedByPolicy, type Named } from './refuse.ts';
+import type { ActivePolicy, Artifact, ArtifactKey, ContentDigests, FoundDocument, PipelinePorts } from './ports.ts';
+import type { ReleaseReader } from './read-releases.ts';
+
+/** Files up to this size are complete and verified before they are judged, bytes. */
+export const WHOLE_BYTES_MAX = 1 << 20;
+/** Verdicts remembered per active bundle. */
+const VERDICTS_MAX = 100_000;
+
+type ArtifactRoute = Extract<Route, { kind: 'artifact' | 'sidecar' }>;
+
+interface Asked {
+  readonly releases: Releases;
+  readonly release: Release;
+  readonly file: ReleaseFile;
+  readonly subject: Named;
+  readonly key: ArtifactKey;
+}
+
+export interface ArtifactRouteHandler {
+  answer(exchange: KnownExchange, route: ArtifactRoute): Promise<Answer>;
+}
+
+export function createArtifactRoute(ports: PipelinePorts, reader: ReleaseReader): ArtifactRouteHandler {
+  const remembered = new WeakMap<ActivePolicy, LRUCache<string, Verdict>>();
+
+  /** The verdict on one file, remembered while nothing that it depends on can have changed. */
+  function verdictOn(
+    exchange: KnownExchange,
+    asked: Asked,
+    content: SignalFacts['content'],
+    coreMetadata: SignalFacts['coreMetadata'],
+    document: FoundDocument,
+  ): Verdict {
+    let verdicts = remembered.get(exchange.policy);
+    if (verdicts === undefined) {
+      verdicts = new LRUCache({ max: VERDICTS_MAX });
+      remembered.set(exchange.policy, verdicts);
+    }
+    const now = Math.floor(exchange.atMs / 1000);
+    const key = [
+      document.digest,
+      exchange.adapter.id,
+      asked.subject.namespace,
+      asked.subject.name,
+      asked.file.name,
+      content.known ? content.value.sha256 : content.reason,
+      coreMetadata.known ? (coreMetadata.value.licence ?? '') : coreMetadata.reason,
+      actorClass(exchange, ports.staleness()),
+    ].join('\n');
+    const known = verdicts.get(key);
+    if (known !== undefined && (known.valid_until === null || known.valid_until > now)) return known;
+    const [verdict] = judge(ports, exchange, 'install', asked.releases, [
+      { release: asked.release, file: asked.file, content, coreMetadata },
+    ]);
+    if (verdict === undefined) throw new Error('the engine gave no verdict');
+    const failed = verdict.reasons.some(({ layer }) => layer === 'host');
+    if (!failed && verdict.level !== 'pending') verdicts.set(key, verdict);
+    return verdict;
+  }
+
+  function refuses(exchange: KnownExchange, verdict: Verdict): boolean {
+    return exchange.policy.settings.mode === 'block' && rank(verdict.level) >= rank('pending');
+  }
+
+  function refusal(exchange: KnownExchange, asked: Asked, verdict: Verdict): Answer {
+    const { adapter } = exchange;
+    const judgedVersions = judge(
+      ports,
+      exchange,
+      'metadata',
+      asked.releases,
+      asked.releases.releases.map((release) => ({
+        release,
+        file: null,
+        content: NOT_ARTIFACT,
+        coreMetadata: NO_CORE_METADATA,
+      })),
+    ).map((other, i) => ({ version: asked.releases.releases[i]?.version ?? '', level: other.level }));
+    const instead = nearestAllowed(
+      asked.release.version,
+      judgedVersions.filter(({ version }) => version !== '' && version !== asked.release.version),
+      (a, b) => adapter.compareVersions(a, b),
+    );
+    return refusedByPolicy(ports.facts, exchange, verdict, asked.subject, instead, 'install', {
+      file: asked.file.name,
+      digest: promisedDigest(asked.file),
+    });
+  }
+
+  function served(exchange: KnownExchange, asked: Asked, verdict: Verdict, artifact: Artifact): Answer {
+    const { adapter, target, policy } = exchange;
+    // Before the bytes are known their name is what the index promises; afterwards it is what they are.
+    const etag = artifact.content === null ? '' : artifactEtag(artifact.content.sha256);
+    const headers = [
+      'content-type',
+      adapter.artifactContentType(asked.file.name),
+      'cache-control',
+      'private, no-cache',
+      'x-weir-bundle',
+      policy.digest,
+      'x-weir-row',
+      exchange.id,
+    ];
+    if (etag !== '') headers.push('etag', etag);
+    const range = { range: target.headers['range'], ifRange: target.headers['if-range'], etag };
+    const common = {
+      ...judged(verdict),
+      outcome: rank(verdict.level) >= rank('pending') ? 'served_unenforced' : 'served',
+      action: 'install',
+      purl: purl(asked.subject),
+      digest: artifact.content === null ? promisedDigest(asked.file) : `sha256:${artifact.content.sha256}`,
+      enforced: rank(verdict.level) < rank('pending'),
+      hidden: [],
+      coded: false,
+      file: asked.file.name,
+    } as const;
+    if (etag !== '' && isNotModified(target.headers, etag)) {
+      artifact.source.release();
+      return {
+        ...common,
+        reply: {
+          kind: 'bytes',
+          reply: { status: 304, reasonPhrase: 'Not Modified', headers: pairs(headers), body: Buffer.alloc(0) },
+        },
+      };
+    }
+    return { ...common, reply: { kind: 'artifact', artifact, headers, range } };
+  }
+
+  async function fetched(
+    exchange: KnownExchange,
+    asked: Asked,
+    verdict: Verdict,
+    document: FoundDocument,
+  ): Promise<Answer> {
+    const artifact = await ports.artifacts.fetch(asked.key, exchange.signal);
+    if (artifact === undefined) {
+      return notFound(
+        exchange,
+        asked.subject,
+        'install',
+        `The upstream registry does not have ${asked.file.name}.`,
+        asked.file.name,
+      );
+    }
+    const size = artifact.source.size ?? asked.file.size;
+    const partial = exchange.target.headers['range'] !== undefined || exchange.target.method === 'HEAD';
+    if (!partial && (size === null || size > WHOLE_BYTES_MAX)) return served(exchange, asked, verdict, artifact);
+    let content: ContentDigests;
+    try {
+      content = await artifact.verified;
+    } catch (thrown) {
+      artifact.source.release();
+      const error = asWeirError(thrown, 'upstream_failed', 'the artifact could not be fetched');
+      return onWrongBytes(exchange, asked, error, document);
+    }
+    const again = verdictOn(exchange, asked, { known: true, value: content }, NO_CORE_METADATA, document);
+    if (refuses(exchange, again)) {
+      artifact.source.release();
+      return refusal(exchange, asked, again);
+    }
+    return served(exchange, asked, again, { ...artifact, content });
+  }
+
+  /** Bytes that are not the promised ones: policy says so in its own words, and whatever it says they are not served. */
+  function onWrongBytes(exchange: KnownExchange, asked: Asked, error: WeirError, document: FoundDocument): Answer {
+    const { sha512, sha256, sha1, size } = error.detail;
+    if (error.code !== 'integrity' || typeof sha256 !== 'string') throw error;
+    const content = {
+      sha512: typeof sha512 === 'string' ? sha512 : '',
+      sha256,
+      sha1: typeof sha1 === 'string' ? sha1 : '',
+      size: typeof size === 'number' ? size : 0,
+    };
+    const verdict = verdictOn(exchange, asked, { known: true, value: content }, NO_CORE_METADATA, document);
+    if (rank(verdict.level) < rank('deny')) throw error;
+    return refusal(exchange, asked, verdict);
+  }
+
+  return {
+    async answer(exchange, route) {
+      const { adapter, signal } = exchange;
+      const { coordinate } = route;
+      const early = judgeName(ports, exchange, 'install', coordinate);
+      if (early !== undefined && refuses(exchange, early)) {
+        return refusedByPolicy(ports.facts, exchange, early, coordinate, '', 'install', {
+          file: route.file,
+          digest: '',
+        });
+      }
+      const name = fullName(coordinate);
+      const document = await ports.metadata.read(adapter.id, name, adapter.metadataRequest(coordinate), signal);
+      if (document.kind === 'not_found') {
+        return notFound(exchange, coordinate, 'install', `The upstream registry has no package ${name}.`, route.file);
+      }
+      const releases = reader.read(adapter, document, coordinate);
+      const found = adapter.findFile(releases, route);
+      if (found === undefined) {
+        return notFound(
+          exchange,
+          coordinate,
+          'install',
+          `The index of ${name} does not list ${route.file}.`,
+          route.file,
+        );
+      }
+      const asked: Asked = {
+        releases,
+        ...found,
+        subject: { ...coordinate, version: found.release.version },
+        key: { registry: adapter.id, name, file: found.file, documentUrl: document.document.baseUrl },
+      };
+      const stored = await ports.artifacts.find(asked.key);
+      const content: SignalFacts['content'] =
+        stored === undefined || stored.content === null ? NOT_FETCHED : { known: true, value: stored.content };
+      const verdict = verdictOn(exchange, asked, content, NO_CORE_METADATA, document);
+      if (refuses(exchange, verdict)) {
+        stored?.source.release();
+        return refusal(exchange, asked, verdict);
+      }
+      return stored === undefined
+        ? fetched(exchange, asked, verdict, document)
+        : served(exchange, asked, verdict, stored);
+    },
+  };
+}
+
+function pairs(flat: readonly string[]): (readonly [string, string])[] {
+  const list: (readonly [string, string])[] = [];
+  for (let i = 0; i + 1 < flat.length; i += 2) list.push([flat[i] ?? '', flat[i + 1] ?? '']);
+  return list;
+}

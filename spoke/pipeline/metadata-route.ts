@@ -1,0 +1,256 @@
+// A package's index document: judged whole in one evaluation, then shown without the versions that policy hides. What is
+// hidden here is refused at the artifact too, because both take their verdict from `judge`.
+
+import { createHash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { brotliCompress, constants, gzip } from 'node:zlib';
+import { LRUCache } from 'lru-cache';
+import { fullName, purl } from '@weir/shared/domain/coordinate.ts';
+import { join, rank, type Level } from '@weir/shared/domain/level.ts';
+import type { Reason, Verdict } from '@weir/shared/domain/verdict.ts';
+import { asWeirError } from '@weir/shared/errors/weir-error.ts';
+import type { ClientReply, HiddenVersion, Route, View } from '../registries/adapter.ts';
+import { isNotModified } from '../response/conditional.ts';
+import { viewCacheControl, viewEtag } from '../response/etag.ts';
+import { hiddenVersion, viewEffect } from '../response/refusal.ts';
+import type { Answer, KnownExchange } from './exchange.ts';
+import { UNJUDGED } from './exchange.ts';
+import { actorClass, judge, judgeName, NO_CORE_METADATA, NOT_ARTIFACT } from './judge.ts';
+import { notFound, refusedByPolicy } from './refuse.ts';
+import type { ActivePolicy, FoundDocument, PipelinePorts } from './ports.ts';
+import type { ReleaseReader } from './read-releases.ts';
+
+/** Bytes of rendered views kept per active bundle. */
+const VIEW_BYTES_MAX = 128 << 20;
+/** Distinct reasons that a view's row tells of. */
+const VIEW_REASONS_MAX = 20;
+/** Bodies below this are not worth compressing. */
+const COMPRESS_BYTES_MIN = 1024;
+
+const gzipAsync = promisify(gzip);
+const brotliAsync = promisify(brotliCompress);
+
+type MetadataRoute = Extract<Route, { kind: 'metadata' }>;
+
+interface PreparedView {
+  readonly view: View;
+  readonly etag: string;
+  readonly validUntil: number | null;
+  /** Withheld from the client, document order. */
+  readonly hidden: readonly HiddenVersion[];
+  readonly summary: Pick<Answer, 'level' | 'floorLevel' | 'overlayLevel' | 'reasons' | 'exceptions' | 'input'>;
+  readonly encoded: Map<string, Promise<Buffer>>;
+}
+
+export interface MetadataRouteHandler {
+  answer(exchange: KnownExchange, route: MetadataRoute): Promise<Answer>;
+}
+
+export function createMetadataRoute(ports: PipelinePorts, reader: ReleaseReader): MetadataRouteHandler {
+  const views = new WeakMap<ActivePolicy, LRUCache<string, PreparedView>>();
+
+  function viewsOf(policy: ActivePolicy): LRUCache<string, PreparedView> {
+    const existing = views.get(policy);
+    if (existing !== undefined) return existing;
+    const made = new LRUCache<string, PreparedView>({
+      maxSize: VIEW_BYTES_MAX,
+      sizeCalculation: ({ view }) => Math.max(1, view.body.length),
+    });
+    views.set(policy, made);
+    return made;
+  }
+
+  function prepare(exchange: KnownExchange, route: MetadataRoute, found: FoundDocument): PreparedView {
+    const { adapter, policy, publicBase } = exchange;
+    const staleness = ports.staleness();
+    const now = Math.floor(exchange.atMs / 1000);
+    const actor = actorClass(exchange, staleness);
+    const key = JSON.stringify([
+      adapter.id,
+      found.digest,
+      fullName(route.name),
+      route.representation,
+      route.detail,
+      publicBase,
+      actor,
+    ]);
+    const cache = viewsOf(policy);
+    const known = cache.get(key);
+    if (known !== undefined && (known.validUntil === null || known.validUntil > now)) return known;
+
+    const releases = reader.read(adapter, found, route.name);
+    const verdicts = judge(
+      ports,
+      exchange,
+      'metadata',
+      releases,
+      releases.releases.map((release) => ({
+        release,
+        file: null,
+        content: NOT_ARTIFACT,
+        coreMetadata: NO_CORE_METADATA,
+      })),
+    );
+    const refused: { readonly verdict: Verdict; readonly version: string }[] = [];
+    const withheld: HiddenVersion[] = [];
+    let validUntil: number | null = null;
+    for (const [i, verdict] of verdicts.entries()) {
+      const version = releases.releases[i]?.version ?? '';
+      if (verdict.valid_until !== null) validUntil = Math.min(validUntil ?? verdict.valid_until, verdict.valid_until);
+      if (rank(verdict.level) < rank('pending')) continue;
+      refused.push({ verdict, version });
+      if (policy.settings.mode === 'block' && viewEffect(verdict) !== 'show') {
+        withheld.push(hiddenVersion(verdict, policy.rules, { ...route.name, version }, exchange.code));
+      }
+    }
+    // With nothing left to choose from a client could only say "no such version"; shown, the artifact's refusal explains.
+    const hidden = withheld.length === releases.releases.length ? [] : withheld;
+    const view = adapter.renderView(found.document, releases, new Set(hidden.map(({ version }) => version)), {
+      publicBase,
+      representation: route.representation,
+      detail: route.detail,
+    });
+    const prepared: PreparedView = {
+      view,
+      validUntil,
+      hidden,
+      summary: summarise(refused, verdicts[0]?.input ?? ''),
+      encoded: new Map(),
+      etag: viewEtag({
+        upstream: found.digest,
+        representation: route.representation,
+        detail: route.detail,
+        publicBase,
+        bundle: policy.digest,
+        actor: createHash('sha256').update(actor).digest('hex'),
+        stance: `${policy.settings.mode} ${staleness}`,
+        validUntil,
+      }),
+    };
+    cache.set(key, prepared);
+    return prepared;
+  }
+
+  return {
+    async answer(exchange, route) {
+      const { adapter, policy } = exchange;
+      const subject = { ...route.name, version: '' };
+      const early = judgeName(ports, exchange, 'metadata', route.name);
+      if (early !== undefined && rank(early.level) >= rank('pending') && policy.settings.mode === 'block') {
+        return refusedByPolicy(ports.facts, exchange, early, subject, '', 'metadata', { file: '', digest: '' });
+      }
+      const found = await ports.metadata.read(
+        adapter.id,
+        fullName(route.name),
+        adapter.metadataRequest(route.name),
+        exchange.signal,
+      );
+      if (found.kind === 'not_found') {
+        return notFound(exchange, subject, 'metadata', `The upstream registry has no package ${fullName(route.name)}.`);
+      }
+      let prepared: PreparedView;
+      try {
+        prepared = prepare(exchange, route, found);
+      } catch (thrown) {
+        const error = asWeirError(thrown, 'internal', 'the index document could not be shown');
+        if (error.code !== 'not_found' && error.code !== 'forbidden') throw error;
+        const detail = `${fullName(route.name)} has no version ${route.detail} here.`;
+        return notFound(exchange, { ...subject, version: '' }, 'metadata', detail);
+      }
+      const reply = await replyWith(exchange, route, prepared);
+      const noticed = prepared.hidden.some(({ notice }) => notice);
+      return {
+        ...prepared.summary,
+        reply: { kind: 'bytes', reply },
+        outcome: prepared.hidden.length > 0 ? 'filtered' : 'served',
+        action: 'metadata',
+        purl: purl(route.name),
+        digest: found.digest,
+        enforced: prepared.hidden.length > 0 || prepared.summary.level === 'allow' || prepared.summary.level === 'warn',
+        hidden: prepared.hidden.map(({ version }) => version),
+        coded: noticed,
+        file: prepared.view.preferred,
+      };
+    },
+  };
+
+  async function replyWith(
+    exchange: KnownExchange,
+    route: MetadataRoute,
+    prepared: PreparedView,
+  ): Promise<ClientReply> {
+    const { adapter, target } = exchange;
+    const told = prepared.hidden.map((version) => ({ ...version, code: exchange.code }));
+    const notice = adapter.notice(told, prepared.view.preferred, route.name);
+    const now = Math.floor(exchange.atMs / 1000);
+    const encoding =
+      prepared.view.body.length < COMPRESS_BYTES_MIN ? '' : chooseEncoding(target.headers['accept-encoding']);
+    const etag = encoding === '' ? prepared.etag : `${prepared.etag.slice(0, -1)}.${encoding}"`;
+    const headers: (readonly [string, string])[] = [
+      ['content-type', prepared.view.contentType],
+      ['vary', 'accept, accept-encoding'],
+      ['etag', etag],
+      ['x-weir-bundle', exchange.policy.digest],
+    ];
+    if (encoding !== '') headers.push(['content-encoding', encoding]);
+    if (notice.length === 0) headers.push(['cache-control', viewCacheControl(prepared.validUntil, now, false)]);
+    headers.push(...notice);
+    if (isNotModified(target.headers, etag))
+      return { status: 304, reasonPhrase: 'Not Modified', headers, body: Buffer.alloc(0) };
+    return { status: 200, reasonPhrase: 'OK', headers, body: await encodedBody(prepared, encoding) };
+  }
+}
+
+/** The first coding of ours that the client takes without a reservation. */
+function chooseEncoding(header: string | undefined): '' | 'br' | 'gzip' {
+  if (header === undefined || header.length > 1000) return '';
+  const offered = new Set<string>();
+  for (const part of header.toLowerCase().split(',')) {
+    const [coding = '', ...parameters] = part.split(';').map((piece) => piece.trim());
+    if (!parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter))) offered.add(coding);
+  }
+  if (offered.has('gzip')) return 'gzip';
+  return offered.has('br') ? 'br' : '';
+}
+
+function encodedBody(prepared: PreparedView, encoding: '' | 'br' | 'gzip'): Promise<Buffer> | Buffer {
+  if (encoding === '') return prepared.view.body;
+  const existing = prepared.encoded.get(encoding);
+  if (existing !== undefined) return existing;
+  const made =
+    encoding === 'gzip'
+      ? gzipAsync(prepared.view.body, { level: 1 })
+      : brotliAsync(prepared.view.body, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } });
+  prepared.encoded.set(encoding, made);
+  return made;
+}
+
+/** What a view's row says: the join over every version that is refused, each distinct rule and code once. */
+function summarise(
+  refused: readonly { readonly verdict: Verdict; readonly version: string }[],
+  input: string,
+): PreparedView['summary'] {
+  if (refused.length === 0) return { ...UNJUDGED, input };
+  const reasons = new Map<string, Reason>();
+  for (const { verdict, version } of refused) {
+    for (const reason of verdict.reasons) {
+      const key = `${reason.layer} ${reason.rule} ${reason.code} ${reason.effective}`;
+      if (!reasons.has(key)) reasons.set(key, { ...reason, facts: { ...reason.facts, version } });
+    }
+  }
+  const kept = [...reasons.values()]
+    .toSorted((a, b) => rank(b.effective) - rank(a.effective))
+    .slice(0, VIEW_REASONS_MAX);
+  const highest = (layers: readonly Reason['layer'][]): Level =>
+    kept
+      .filter(({ layer }) => layers.includes(layer))
+      .reduce<Level>((level, { effective }) => join(level, effective), 'allow');
+  return {
+    level: highest(['floor', 'overlay', 'host']),
+    floorLevel: highest(['floor', 'host']),
+    overlayLevel: highest(['overlay']),
+    reasons: kept,
+    exceptions: [...new Set(kept.map(({ exception }) => exception))].filter((id) => id !== ''),
+    input,
+  };
+}
