@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { randomBytes, hash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
+import { Client, escapeIdentifier } from 'pg';
 import { z } from 'zod';
 import { WeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
@@ -286,7 +286,7 @@ function isAlive(pid: number): boolean {
 async function answers(at: Remembered, withinMs: number): Promise<boolean> {
   const deadline = performance.now() + withinMs;
   while (performance.now() < deadline) {
-    const client = new pg.Client({ connectionString: urlOf(at, 'postgres'), connectionTimeoutMillis: 5_000 });
+    const client = new Client({ connectionString: urlOf(at, 'postgres'), connectionTimeoutMillis: 5_000 });
     client.on('error', () => undefined);
     try {
       await client.connect();
@@ -304,12 +304,12 @@ async function answers(at: Remembered, withinMs: number): Promise<boolean> {
 }
 
 async function ensureDatabase(at: Remembered, database: string): Promise<void> {
-  const client = new pg.Client({ connectionString: urlOf(at, 'postgres'), connectionTimeoutMillis: 10_000 });
+  const client = new Client({ connectionString: urlOf(at, 'postgres'), connectionTimeoutMillis: 10_000 });
   client.on('error', () => undefined);
   await client.connect();
   try {
     const { rowCount } = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [database]);
-    if (rowCount === 0) await client.query(`CREATE DATABASE ${pg.escapeIdentifier(database)}`);
+    if (rowCount === 0) await client.query(`CREATE DATABASE ${escapeIdentifier(database)}`);
   } finally {
     await client.end();
   }

@@ -13,10 +13,15 @@ export interface Peer {
   readonly serial: string;
 }
 
-export interface MachineContext {
-  readonly peer: Peer;
+/** A call that needs no certificate: only `EnrollmentService.Join` is served so. */
+export interface OpenContext {
+  readonly remoteAddress: string;
   /** Aborted when the caller goes away, its deadline passes, its certificate expires or is denied, or the hub drains. */
   readonly signal: AbortSignal;
+}
+
+export interface MachineContext extends OpenContext {
+  readonly peer: Peer;
 }
 
 /** Who calls the admin port. */

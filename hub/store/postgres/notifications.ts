@@ -2,7 +2,7 @@
 // and every reconnection is announced as a hint too, because notifications sent meanwhile are lost.
 
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
+import { Client, escapeIdentifier } from 'pg';
 import { describeThrown } from '@weir/shared/errors/weir-error.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 
@@ -19,12 +19,12 @@ export interface Notifications {
 export function createNotifications(options: { readonly url: string; readonly logger: Logger }): Notifications {
   const listeners = new Map<string, ((payload: string | undefined) => void)[]>();
   const closing = new AbortController();
-  let client: pg.Client | undefined;
+  let client: Client | undefined;
   let ended: Promise<void> = Promise.resolve();
 
   // The promise of the end is wrapped: returned bare, the caller's `await` would wait for it.
   async function connect(): Promise<{ readonly gone: Promise<void> }> {
-    const next = new pg.Client({
+    const next = new Client({
       connectionString: options.url,
       application_name: 'weir-hub-listen',
       connectionTimeoutMillis: 10_000,
@@ -36,7 +36,7 @@ export function createNotifications(options: { readonly url: string; readonly lo
       for (const heard of listeners.get(channel) ?? []) heard(payload ?? '');
     });
     await next.connect();
-    for (const channel of listeners.keys()) await next.query(`LISTEN ${pg.escapeIdentifier(channel)}`);
+    for (const channel of listeners.keys()) await next.query(`LISTEN ${escapeIdentifier(channel)}`);
     client = next;
     for (const heard of [...listeners.values()].flat()) heard(undefined);
     return { gone };

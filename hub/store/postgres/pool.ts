@@ -1,12 +1,12 @@
 // Connections to Postgres, and the two ways they are used: one statement, or one short transaction.
 
-import pg from 'pg';
+import { type ClientBase, Pool as PgPool, type PoolClient, TypeOverrides, types as pgTypes } from 'pg';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 
-export type Pool = pg.Pool;
+export type Pool = PgPool;
 /** Anything that runs a statement: the pool itself or a client inside a transaction. */
-export type Queryable = Pick<pg.ClientBase, 'query'>;
+export type Queryable = Pick<ClientBase, 'query'>;
 
 const CONNECTIONS_MAX = 16;
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -14,9 +14,9 @@ const STATEMENT_TIMEOUT_MS = 30_000;
 
 /** Opens no connection yet. `int8` values are numbers, and an error beyond 2^53. */
 export function createPool(options: { readonly url: string; readonly logger: Logger; readonly max?: number }): Pool {
-  const types = new pg.TypeOverrides();
-  types.setTypeParser(pg.types.builtins.INT8, parseSafeInteger);
-  const pool = new pg.Pool({
+  const types = new TypeOverrides();
+  types.setTypeParser(pgTypes.builtins.INT8, parseSafeInteger);
+  const pool = new PgPool({
     connectionString: options.url,
     max: options.max ?? CONNECTIONS_MAX,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
@@ -38,7 +38,7 @@ function parseSafeInteger(text: string): number {
 /** Runs `work` in one transaction: committed when it resolves, rolled back when it throws. */
 export async function inTransaction<Result>(
   pool: Pool,
-  work: (client: pg.PoolClient) => Promise<Result>,
+  work: (client: PoolClient) => Promise<Result>,
 ): Promise<Result> {
   const client = await pool.connect();
   let broken: Error | undefined;
