@@ -75,10 +75,6 @@ export function createArtifactRoute(ports: PipelinePorts, reader: ReleaseReader)
     return verdict;
   }
 
-  function refuses(exchange: KnownExchange, verdict: Verdict): boolean {
-    return exchange.policy.settings.mode === 'block' && rank(verdict.level) >= rank('pending');
-  }
-
   function refusal(exchange: KnownExchange, asked: Asked, verdict: Verdict): Answer {
     const { adapter } = exchange;
     const judgedVersions = judge(
@@ -102,46 +98,6 @@ export function createArtifactRoute(ports: PipelinePorts, reader: ReleaseReader)
       file: asked.file.name,
       digest: promisedDigest(asked.file),
     });
-  }
-
-  function served(exchange: KnownExchange, asked: Asked, verdict: Verdict, artifact: Artifact): Answer {
-    const { adapter, target, policy } = exchange;
-    // Before the bytes are known their name is what the index promises; afterwards it is what they are.
-    const etag = artifact.content === null ? '' : artifactEtag(artifact.content.sha256);
-    const headers = [
-      'content-type',
-      adapter.artifactContentType(asked.file.name),
-      'cache-control',
-      'private, no-cache',
-      'x-weir-bundle',
-      policy.digest,
-      'x-weir-row',
-      exchange.id,
-    ];
-    if (etag !== '') headers.push('etag', etag);
-    const range = { range: target.headers['range'], ifRange: target.headers['if-range'], etag };
-    const common = {
-      ...judged(verdict),
-      outcome: rank(verdict.level) >= rank('pending') ? 'served_unenforced' : 'served',
-      action: 'install',
-      purl: purl(asked.subject),
-      digest: artifact.content === null ? promisedDigest(asked.file) : `sha256:${artifact.content.sha256}`,
-      enforced: rank(verdict.level) < rank('pending'),
-      hidden: [],
-      coded: false,
-      file: asked.file.name,
-    } as const;
-    if (etag !== '' && isNotModified(target.headers, etag)) {
-      artifact.source.release();
-      return {
-        ...common,
-        reply: {
-          kind: 'bytes',
-          reply: { status: 304, reasonPhrase: 'Not Modified', headers: pairs(headers), body: Buffer.alloc(0) },
-        },
-      };
-    }
-    return { ...common, reply: { kind: 'artifact', artifact, headers, range } };
   }
 
   async function fetched(
@@ -246,4 +202,48 @@ function pairs(flat: readonly string[]): (readonly [string, string])[] {
   const list: (readonly [string, string])[] = [];
   for (let i = 0; i + 1 < flat.length; i += 2) list.push([flat[i] ?? '', flat[i + 1] ?? '']);
   return list;
+}
+
+function refuses(exchange: KnownExchange, verdict: Verdict): boolean {
+  return exchange.policy.settings.mode === 'block' && rank(verdict.level) >= rank('pending');
+}
+
+function served(exchange: KnownExchange, asked: Asked, verdict: Verdict, artifact: Artifact): Answer {
+  const { adapter, target, policy } = exchange;
+  // Before the bytes are known their name is what the index promises; afterwards it is what they are.
+  const etag = artifact.content === null ? '' : artifactEtag(artifact.content.sha256);
+  const headers = [
+    'content-type',
+    adapter.artifactContentType(asked.file.name),
+    'cache-control',
+    'private, no-cache',
+    'x-weir-bundle',
+    policy.digest,
+    'x-weir-row',
+    exchange.id,
+  ];
+  if (etag !== '') headers.push('etag', etag);
+  const range = { range: target.headers['range'], ifRange: target.headers['if-range'], etag };
+  const common = {
+    ...judged(verdict),
+    outcome: rank(verdict.level) >= rank('pending') ? 'served_unenforced' : 'served',
+    action: 'install',
+    purl: purl(asked.subject),
+    digest: artifact.content === null ? promisedDigest(asked.file) : `sha256:${artifact.content.sha256}`,
+    enforced: rank(verdict.level) < rank('pending'),
+    hidden: [],
+    coded: false,
+    file: asked.file.name,
+  } as const;
+  if (etag !== '' && isNotModified(target.headers, etag)) {
+    artifact.source.release();
+    return {
+      ...common,
+      reply: {
+        kind: 'bytes',
+        reply: { status: 304, reasonPhrase: 'Not Modified', headers: pairs(headers), body: Buffer.alloc(0) },
+      },
+    };
+  }
+  return { ...common, reply: { kind: 'artifact', artifact, headers, range } };
 }
