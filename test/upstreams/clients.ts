@@ -68,7 +68,6 @@ export function clientEnvironment(home: string): Readonly<Record<string, string>
     CI: '1',
     PIP_CONFIG_FILE: '/dev/null',
     PIP_DISABLE_PIP_VERSION_CHECK: '1',
-    PIP_NO_INPUT: '1',
     PIP_NO_CACHE_DIR: '1',
     UV_NO_CONFIG: '1',
     UV_NO_CACHE: '1',
