@@ -24,7 +24,7 @@ export function refusalMessage(refusal: Refusal): string {
   if (refusal.retryAt !== null) parts.push(`Time alone may lift this at ${utcMinute(refusal.retryAt)}.`);
   if (refusal.allowedInstead !== '') parts.push(`Nearest allowed version: ${refusal.allowedInstead}.`);
   if (refusal.requestUrl !== '') parts.push(`Ask for it: ${refusal.requestUrl}`);
-  if (refusal.code !== '') parts.push(`Code ${refusal.code}: weir why ${refusal.code}`);
+  if (refusal.code !== '') parts.push(`The whole story: weir why ${refusal.code}`);
   return parts.join(' ');
 }
 

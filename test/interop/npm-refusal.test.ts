@@ -129,6 +129,8 @@ function answer(request: IncomingMessage, body: Buffer): ClientReply {
     }
     case 'sidecar':
       return npm.renderRefusal(refusal, client);
+    default:
+      return route satisfies never;
   }
 }
 
@@ -235,7 +237,7 @@ interface Run {
 }
 
 async function npmRun(args: readonly string[], setting: Setting = {}): Promise<Run> {
-  return await run('npm', [...args, '--no-update-notifier', '--no-fund'], setting, {
+  return await runClient('npm', [...args, '--no-update-notifier', '--no-fund'], setting, {
     npm_config_registry: `${fixture.url}/`,
     npm_config_audit: args.includes('--audit') ? 'true' : 'false',
   });
@@ -243,13 +245,13 @@ async function npmRun(args: readonly string[], setting: Setting = {}): Promise<R
 
 async function pnpmRun(args: readonly string[], setting: Setting = {}): Promise<Run> {
   const files = {
-    'pnpm-workspace.yaml': 'managePackageManagerVersions: false\nstoreDir: ./store\ncacheDir: ./cache\n',
+    'pnpm-workspace.yaml': 'storeDir: ./store\ncacheDir: ./cache\n',
   };
-  return await run(join(BIN, 'pnpm'), args, { ...setting, files }, { npm_config_registry: `${fixture.url}/` });
+  return await runClient(join(BIN, 'pnpm'), args, { ...setting, files }, { npm_config_registry: `${fixture.url}/` });
 }
 
 async function yarnRun(args: readonly string[], setting: Setting = {}): Promise<Run> {
-  return await run(
+  return await runClient(
     join(BIN, 'yarn'),
     args,
     { ...setting, files: { 'yarn.lock': '' } },
@@ -267,7 +269,12 @@ async function yarnRun(args: readonly string[], setting: Setting = {}): Promise<
 let runs = 0;
 
 /** Runs a client in a folder, home and cache of its own, with none of this machine's settings. */
-async function run(command: string, args: readonly string[], setting: Setting, env: NodeJS.ProcessEnv): Promise<Run> {
+async function runClient(
+  command: string,
+  args: readonly string[],
+  setting: Setting,
+  env: NodeJS.ProcessEnv,
+): Promise<Run> {
   runs += 1;
   const folder = join(home, String(runs));
   await mkdir(folder, { recursive: true });
