@@ -149,6 +149,10 @@ function quote(text: string): string {
 
 function number(of: number): string {
   if (!Number.isFinite(of)) throw new WeirError('invalid_argument', 'a number of the input is not finite');
+  if (Math.abs(of) > Number.MAX_SAFE_INTEGER) {
+    // Two engines may round it differently; sizes beyond it travel as text.
+    throw new WeirError('invalid_argument', 'a number of the input is beyond 2^53');
+  }
   return String(of);
 }
 
