@@ -12,5 +12,7 @@ full_name(subject) := subject.name if subject.namespace == ""
 full_name(subject) := concat("/", [subject.namespace, subject.name]) if subject.namespace != ""
 
 # METADATA
-# description: Whether a subject is on a list of full names kept by ecosystem.
-listed(lists, subject) if full_name(subject) in lists[input.request.ecosystem]
+# description: >-
+#   Whether a candidate is on one of the lists of full names that `policy` keeps by ecosystem. Takes the candidate whole
+#   and reaches into it here: a reference that is undefined in the call of a negated function silences the whole rule.
+listed(list, candidate) if full_name(candidate.subject) in data.settings.policy[list][input.request.ecosystem]

@@ -34,7 +34,7 @@ findings contains finding.of(i, meta, "payments_install_script", {"kinds": kinds
 	some i, candidate in input.candidates
 	outcome := candidate.evidence.install_script
 	outcome.state == "hit"
-	not subject.listed(data.settings.policy.install_scripts_allowed, candidate.subject)
+	not subject.listed("install_scripts_allowed", candidate)
 	kinds := concat(", ", outcome.value.kinds)
 }
 

@@ -28,5 +28,5 @@ findings contains finding.of(i, meta, "cooldown", {"hours": hours, "required_hou
 	some i, candidate in input.candidates
 	hours := candidate.evidence.age.value.hours
 	hours < required
-	not subject.listed(data.settings.policy.cooldown_exempt, candidate.subject)
+	not subject.listed("cooldown_exempt", candidate)
 }

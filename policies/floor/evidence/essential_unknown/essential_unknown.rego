@@ -24,20 +24,20 @@ meta := rego.metadata.chain()[1].annotations.custom
 
 findings contains finding.of(i, meta, "malicious_data_unknown", {}) if {
 	some i, candidate in input.candidates
-	not _judged(candidate.evidence.known_malicious)
+	not _judged(candidate, "known_malicious")
 }
 
 findings contains finding.of(i, meta, "internal_names_unknown", {}) if {
 	some i, candidate in input.candidates
-	not _judged(candidate.evidence.namespace_shadow)
+	not _judged(candidate, "namespace_shadow")
 }
 
 findings contains finding.at(i, meta, "pending", "publish_time_unknown", {"required_hours": required}) if {
 	required := data.settings.policy.cooldown_hours
 	required > 0
 	some i, candidate in input.candidates
-	not _judged(candidate.evidence.age)
-	not subject.listed(data.settings.policy.cooldown_exempt, candidate.subject)
+	not _dated(candidate)
+	not subject.listed("cooldown_exempt", candidate)
 }
 
 findings contains finding.at(i, meta, "warn", "digest_not_promised", {}) if {
@@ -51,4 +51,9 @@ findings contains finding.at(i, meta, "pending", "signal_failed", {"signal": sig
 	outcome.reason == "signal_failed"
 }
 
-_judged(outcome) if outcome.state in {"hit", "clear", "not_applicable"}
+# Helpers take the candidate whole: a missing signal must make them false, not the rule undefined.
+_judged(candidate, signal) if candidate.evidence[signal].state in {"hit", "clear", "not_applicable"}
+
+_dated(candidate) if is_number(candidate.evidence.age.value.hours)
+
+_dated(candidate) if candidate.evidence.age.state == "not_applicable"

@@ -20,7 +20,7 @@ import data.weir.lib.finding
 
 meta := rego.metadata.chain()[1].annotations.custom
 
-findings contains finding.of(i, meta, "index_hash_mismatch", {"algorithm": outcome.value.algorithm}) if {
+findings contains finding.of(i, meta, "index_hash_mismatch", outcome.value) if {
 	some i, candidate in input.candidates
 	outcome := candidate.evidence.index_hash_mismatch
 	outcome.state == "hit"

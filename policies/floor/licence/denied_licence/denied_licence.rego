@@ -20,19 +20,22 @@ import data.weir.lib.finding
 
 meta := rego.metadata.chain()[1].annotations.custom
 
-findings contains finding.of(i, meta, "licence_denied", {"licence": value.licence}) if {
+findings contains finding.of(i, meta, "licence_denied", value) if {
 	some i, candidate in input.candidates
-	candidate.evidence.licence.state == "hit"
+	_denied(candidate)
 	value := candidate.evidence.licence.value
-	value.kind == "denied"
 }
 
 findings contains finding.at(i, meta, "warn", "licence_unclear", {}) if {
 	data.settings.policy.licences_denied[0]
 	some i, candidate in input.candidates
-	_unclear(candidate.evidence.licence)
+	not _clear(candidate)
+	not _denied(candidate)
 }
 
-_unclear(outcome) if outcome.state == "unknown"
+_clear(candidate) if candidate.evidence.licence.state in {"clear", "not_applicable"}
 
-_unclear(outcome) if outcome.value.kind in {"missing", "unrecognised"}
+_denied(candidate) if {
+	candidate.evidence.licence.state == "hit"
+	candidate.evidence.licence.value.kind == "denied"
+}

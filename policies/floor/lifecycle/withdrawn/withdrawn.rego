@@ -22,10 +22,13 @@ meta := rego.metadata.chain()[1].annotations.custom
 
 findings contains finding.at(i, meta, answer.level, answer.code, {}) if {
 	some i, candidate in input.candidates
-	outcome := candidate.evidence.withdrawn_state
-	outcome.state == "hit"
-	answer := _answers[outcome.value.state]
+	candidate.evidence.withdrawn_state.state == "hit"
+	answer := _answer(candidate)
 }
+
+default _answer(_) := {"level": "pending", "code": "withdrawn_unexplained"}
+
+_answer(candidate) := _answers[candidate.evidence.withdrawn_state.value.state]
 
 _answers := {
 	"archived": {"level": "warn", "code": "archived"},

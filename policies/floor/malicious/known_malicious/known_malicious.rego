@@ -21,7 +21,7 @@ import data.weir.lib.finding
 
 meta := rego.metadata.chain()[1].annotations.custom
 
-findings contains finding.of(i, meta, "known_malicious", {"record": outcome.value.id}) if {
+findings contains finding.of(i, meta, "known_malicious", outcome.value) if {
 	some i, candidate in input.candidates
 	outcome := candidate.evidence.known_malicious
 	outcome.state == "hit"

@@ -22,7 +22,7 @@ import data.weir.lib.finding
 
 meta := rego.metadata.chain()[1].annotations.custom
 
-findings contains finding.of(i, meta, "namespace_shadow", {"pattern": outcome.value.pattern}) if {
+findings contains finding.of(i, meta, "namespace_shadow", outcome.value) if {
 	some i, candidate in input.candidates
 	outcome := candidate.evidence.namespace_shadow
 	outcome.state == "hit"

@@ -20,11 +20,15 @@ import data.weir.lib.finding
 
 meta := rego.metadata.chain()[1].annotations.custom
 
-findings contains finding.at(i, meta, level, "typosquat", {"resembles": outcome.value.near}) if {
+findings contains finding.at(i, meta, level, "typosquat", outcome.value) if {
 	some i, candidate in input.candidates
 	outcome := candidate.evidence.typosquat_distance
 	outcome.state == "hit"
-	level := object.get(_level_by_novelty, candidate.evidence.new_package.state, "warn")
+	level := _level(candidate)
 }
 
-_level_by_novelty := {"hit": "deny", "unknown": "pending"}
+default _level(_) := "pending"
+
+_level(candidate) := "deny" if candidate.evidence.new_package.state == "hit"
+
+_level(candidate) := "warn" if candidate.evidence.new_package.state in {"clear", "not_applicable"}

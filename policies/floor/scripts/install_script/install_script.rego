@@ -26,5 +26,5 @@ findings contains finding.of(i, meta, "install_script", {"kinds": concat(", ", o
 	some i, candidate in input.candidates
 	outcome := candidate.evidence.install_script
 	outcome.state == "hit"
-	not subject.listed(data.settings.policy.install_scripts_allowed, candidate.subject)
+	not subject.listed("install_scripts_allowed", candidate)
 }

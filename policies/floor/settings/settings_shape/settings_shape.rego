@@ -28,7 +28,7 @@ findings contains finding.of(i, meta, "settings_misshapen", {"part": part}) if {
 
 default _policy := {}
 
-_policy := data.settings.policy
+_policy := data.settings.policy if is_object(data.settings.policy)
 
 _required := {
 	"cooldown_exempt": "object",

@@ -21,13 +21,13 @@ import data.weir.lib.finding
 
 meta := rego.metadata.chain()[1].annotations.custom
 
-findings contains finding.at(i, meta, level, "trust_downgrade", {"was": outcome.value.was, "now": outcome.value.now}) if {
+findings contains finding.at(i, meta, level, "trust_downgrade", outcome.value) if {
 	some i, candidate in input.candidates
 	outcome := candidate.evidence.trust_downgrade
 	outcome.state == "hit"
-	level := _level(candidate.evidence.age)
+	level := _level(candidate)
 }
 
 default _level(_) := "pending"
 
-_level(age) := "warn" if age.value.hours >= 720
+_level(candidate) := "warn" if candidate.evidence.age.value.hours >= 720
