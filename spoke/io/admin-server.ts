@@ -1,0 +1,115 @@
+// The spoke's admin port: health, metrics, status and questions, as JSON on loopback. It changes nothing.
+
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { asWeirError, WeirError, type ErrorCode } from '@weir/shared/errors/weir-error.ts';
+
+const BODY_BYTES_MAX = 64 << 10;
+const REQUEST_MS = 60_000;
+
+export interface AdminPorts {
+  ready(): boolean;
+  status(): unknown;
+  metrics(): Promise<{ readonly contentType: string; readonly body: string }>;
+  /** The row behind a request code, undefined when this spoke has none. */
+  why(code: string): Promise<unknown>;
+  check(purl: string, signal: AbortSignal): Promise<unknown>;
+}
+
+export interface AdminServer {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
+  invalid_argument: 400,
+  not_found: 404,
+  too_large: 413,
+  unavailable: 503,
+  timeout: 504,
+  upstream_failed: 502,
+};
+
+/** @throws WeirError `unavailable` when the port cannot be bound, `invalid_argument` for an address that is not loopback */
+export async function startAdminServer(host: string, port: number, ports: AdminPorts): Promise<AdminServer> {
+  if (!/^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host)) {
+    throw new WeirError('invalid_argument', `the admin port may only listen on loopback, not on ${host}`, {
+      next: 'set admin.host to 127.0.0.1 and publish it through something that authenticates',
+    });
+  }
+  const server = createServer({ requestTimeout: REQUEST_MS, headersTimeout: 10_000 }, (request, response) => {
+    void answer(request, response, ports);
+  });
+  server.maxConnections = 64;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) =>
+      reject(
+        new WeirError('unavailable', `cannot listen on ${host}:${port}`, { cause, next: 'choose another admin port' }),
+      ),
+    );
+    server.listen({ host, port }, resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, ports: AdminPorts): Promise<void> {
+  const url = new URL(request.url ?? '/', 'http://spoke');
+  try {
+    // A page in somebody's browser must not be able to ask: it would send an Origin, command lines do not.
+    if (request.headers.origin !== undefined) throw new WeirError('forbidden', 'browsers are not served here');
+    switch (`${request.method} ${url.pathname}`) {
+      case 'GET /healthz':
+        return json(response, 200, { ok: true });
+      case 'GET /readyz':
+        return json(response, ports.ready() ? 200 : 503, { ready: ports.ready() });
+      case 'GET /metrics': {
+        const { contentType, body } = await ports.metrics();
+        response.writeHead(200, { 'content-type': contentType }).end(body);
+        return;
+      }
+      case 'GET /status':
+        return json(response, 200, ports.status());
+      case 'GET /why': {
+        const row = await ports.why(url.searchParams.get('code') ?? '');
+        if (row === undefined) throw new WeirError('not_found', 'this spoke has no row with that code');
+        return json(response, 200, row);
+      }
+      case 'POST /check': {
+        const { purl } = JSON.parse((await readBody(request)).toString('utf8')) as { purl?: unknown };
+        if (typeof purl !== 'string') throw new WeirError('invalid_argument', 'the body must name a purl');
+        return json(response, 200, await ports.check(purl, AbortSignal.timeout(REQUEST_MS)));
+      }
+      default:
+        throw new WeirError('not_found', 'there is no such page on the admin port');
+    }
+  } catch (thrown) {
+    const error = asWeirError(thrown, 'internal', 'the admin request failed');
+    json(response, STATUS[error.code] ?? (error.code === 'forbidden' ? 403 : 500), {
+      error: { code: error.code, message: error.message, next: error.next },
+    });
+  }
+}
+
+function json(response: ServerResponse, status: number, value: unknown): void {
+  response
+    .writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' })
+    .end(`${JSON.stringify(value)}\n`);
+}
+
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > BODY_BYTES_MAX) throw new WeirError('too_large', 'the body is too large');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
