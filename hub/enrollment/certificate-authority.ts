@@ -179,8 +179,6 @@ export async function openAuthority(workspace: string, ca: KeyAndChain, random: 
 }
 
 async function provenKey(csr: Uint8Array): Promise<webcrypto.CryptoKey> {
-  const refuse = (why: string, cause?: unknown): WeirError =>
-    new WeirError('invalid_argument', `the certificate request ${why}`, cause === undefined ? {} : { cause });
   if (csr.byteLength === 0 || csr.byteLength > CSR_BYTES_MAX) throw refuse(`is not 1 to ${CSR_BYTES_MAX} bytes`);
   try {
     const request = new Pkcs10CertificateRequest(new Uint8Array(csr));
@@ -200,6 +198,10 @@ async function provenKey(csr: Uint8Array): Promise<webcrypto.CryptoKey> {
   }
 }
 
+function refuse(why: string, cause?: unknown): WeirError {
+  return new WeirError('invalid_argument', `the certificate request ${why}`, cause === undefined ? {} : { cause });
+}
+
 async function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
   return webcrypto.subtle.generateKey(EC, true, ['sign', 'verify']);
 }
@@ -207,8 +209,7 @@ async function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
 async function privatePem(key: webcrypto.CryptoKey): Promise<string> {
   const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', key));
   return createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' })
-    .export({ format: 'pem', type: 'pkcs8' })
-    .toString();
+    .export({ format: 'pem', type: 'pkcs8' });
 }
 
 /** 120 bits; the first byte is 0x40 to 0x7f, so that the number is positive and its hex has one form. */

@@ -3,7 +3,7 @@
 // peer takes them, and turns errors into statuses.
 
 import { once } from 'node:events';
-import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
+import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
 import { create, type DescMethod } from '@bufbuild/protobuf';
 import type { GenService, GenServiceMethods } from '@bufbuild/protobuf/codegenv2';
 import {
@@ -17,7 +17,6 @@ import {
   type ServerDuplexStream,
   type ServerUnaryCall,
   type ServerWritableStream,
-  type ServiceDefinition,
   type UntypedHandleCall,
 } from '@grpc/grpc-js';
 import { WeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
@@ -59,7 +58,7 @@ export function served<Methods extends GenServiceMethods>(
   } = {},
 ): ServedService {
   return {
-    service: service as unknown as GenService<GenServiceMethods>,
+    service,
     handlers: handlers as unknown as Record<string, AnyHandler>,
     open: rules.open ?? [],
     grace: rules.grace ?? [],
@@ -190,7 +189,7 @@ function shutDown(server: Server): Promise<void> {
   });
 }
 
-async function listen(server: import('node:tls').Server, host: string, port: number, name: string): Promise<BoundPort> {
+async function listen(server: TlsServer, host: string, port: number, name: string): Promise<BoundPort> {
   try {
     server.listen({ host, port });
     await once(server, 'listening');
@@ -222,7 +221,7 @@ function add(server: Server, one: ServedService, adapter: Adapter, admit: Admit)
     if (handler === undefined) throw new WeirError('internal', `${method.name} has no handler`);
     implementation[method.localName] = adapt(method, handler.bind(one.handlers), adapter, admit);
   }
-  server.addService(methods as unknown as ServiceDefinition, implementation);
+  server.addService(methods, implementation);
 }
 
 interface Call {

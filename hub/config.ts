@@ -1,0 +1,83 @@
+// The hub's configuration: defaults, `<home>/hub.json`, then the environment.
+
+import { z } from 'zod';
+import { UNIT_NAME } from '@weir/shared/domain/unit.ts';
+import { LOG_LEVELS } from '@weir/shared/telemetry/logger.ts';
+
+const port = z.int().min(0).max(65_535);
+const listen = (host: string, number: number) =>
+  z.strictObject({ host: z.string().min(1).max(253).default(host), port: port.default(number) }).prefault({});
+/** host:port pairs; in the environment one text with commas. */
+const addresses = z
+  .preprocess(
+    (value) => (typeof value === 'string' ? value.split(',').map((item) => item.trim()) : value),
+    z.array(z.string().regex(/^(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}$/, 'is not host:port')).max(16),
+  )
+  .default([]);
+const path = z.string().min(1).max(4096);
+
+export const hubConfigSchema = z.strictObject({
+  schema: z.literal('weir.hub/v1').default('weir.hub/v1'),
+  /** Name of the federation: part of every identity and manifest, never changed afterwards. */
+  workspace: z.string().regex(UNIT_NAME).default('weir'),
+  database: z
+    .strictObject({
+      /** File that holds the connection URL; '' for the embedded database. DATABASE_URL takes precedence. */
+      url_file: z.string().max(4096).default(''),
+    })
+    .prefault({}),
+  /** Port of the spokes: mutual TLS. */
+  federation: listen('127.0.0.1', 7443),
+  /** Port where a spoke joins: server TLS. */
+  join: listen('127.0.0.1', 7444),
+  /** Port of console, CLI and scripts. */
+  admin: z
+    .strictObject({
+      host: z.string().min(1).max(253).default('127.0.0.1'),
+      port: port.default(7440),
+      /** Needed unless the host is a loopback address. */
+      tls: z.strictObject({ certificate_file: path, key_file: path }).nullable().default(null),
+    })
+    .prefault({}),
+  /** host:port pairs that spokes are told; derived from the listeners when empty. */
+  advertise: z
+    .strictObject({
+      federation: addresses,
+      join: addresses,
+    })
+    .prefault({}),
+  identity: z
+    .strictObject({
+      /** Life of a spoke's certificate; it renews at half of it. */
+      certificate_ttl_s: z
+        .int()
+        .min(60)
+        .max(14 * 86_400)
+        .default(3600),
+      /** How long after its expiry a certificate may still be renewed, so that spokes outlive a hub outage. */
+      renewal_grace_s: z
+        .int()
+        .min(0)
+        .max(90 * 86_400)
+        .default(30 * 86_400),
+    })
+    .prefault({}),
+  log: z.strictObject({ level: z.enum(LOG_LEVELS).default('info') }).prefault({}),
+});
+
+export type HubConfig = z.output<typeof hubConfigSchema>;
+
+/** Environment variables and what they set. */
+export const HUB_VARIABLES: Readonly<Record<string, string>> = {
+  WEIR_WORKSPACE: 'workspace',
+  WEIR_HUB_FEDERATION_HOST: 'federation.host',
+  WEIR_HUB_FEDERATION_PORT: 'federation.port',
+  WEIR_HUB_JOIN_HOST: 'join.host',
+  WEIR_HUB_JOIN_PORT: 'join.port',
+  WEIR_HUB_ADMIN_HOST: 'admin.host',
+  WEIR_HUB_ADMIN_PORT: 'admin.port',
+  WEIR_HUB_ADVERTISE_FEDERATION: 'advertise.federation',
+  WEIR_HUB_ADVERTISE_JOIN: 'advertise.join',
+  WEIR_HUB_CERTIFICATE_TTL_S: 'identity.certificate_ttl_s',
+  WEIR_LOG_LEVEL: 'log.level',
+};

@@ -1,0 +1,43 @@
+// Every metric of Weir, once: name, kind, help and labels. Labels are closed sets; a package name, a person or a path is
+// never one. A test compares this list with the names that the code uses.
+
+export type MetricKind = 'counter' | 'gauge' | 'histogram';
+
+export interface MetricDeclaration {
+  readonly kind: MetricKind;
+  readonly help: string;
+  readonly labels: readonly string[];
+  /** Upper bounds in seconds; histograms only. */
+  readonly buckets?: readonly number[];
+}
+
+const FAST = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
+
+function counter(help: string, ...labels: readonly string[]): MetricDeclaration {
+  return { kind: 'counter', help, labels };
+}
+function gauge(help: string, ...labels: readonly string[]): MetricDeclaration {
+  return { kind: 'gauge', help, labels };
+}
+function histogram(help: string, ...labels: readonly string[]): MetricDeclaration {
+  return { kind: 'histogram', help, labels, buckets: FAST };
+}
+
+export const METRICS = {
+  weir_hub_alarms_total: counter('Events that someone should look at', 'kind'),
+  weir_hub_joins_total: counter('Spokes that joined'),
+  weir_hub_renewals_total: counter('Certificates renewed'),
+  weir_hub_connections_refused_total: counter('Federation connections refused', 'reason'),
+  weir_hub_federation_connections: gauge('Open federation connections'),
+  weir_hub_spokes_connected: gauge('Spokes with an open watch stream on this replica'),
+  weir_hub_offers_sent_total: counter('Bundle offers written to watch streams, keep-alives included'),
+  weir_hub_layer_bytes_sent_total: counter('Bytes of layers sent'),
+  weir_hub_activation_reports_total: counter('Reports of spokes on offered bundles', 'stage', 'outcome'),
+  weir_hub_nacks_reported_total: counter('Status reports that carry a refusal'),
+  weir_hub_rpc_seconds: histogram('Federation calls by method and gRPC status', 'method', 'code'),
+  weir_hub_admin_seconds: histogram('Admin calls by method and status', 'method', 'code'),
+  weir_hub_admin_refused_total: counter('Admin calls refused before a handler ran', 'reason'),
+  weir_hub_publish_seconds: histogram('Publishing from sources to stored bundles', 'kind'),
+  weir_hub_bundles_published_total: counter('Bundles published', 'unit'),
+  weir_hub_audit_rows_total: counter('Audit rows committed', 'unit'),
+} as const satisfies Readonly<Record<string, MetricDeclaration>>;

@@ -1,0 +1,49 @@
+// The metrics port over prom-client. The registry is handed in, so that two parts in one process do not share numbers.
+
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { Labels, Metrics } from '../ports/metrics.ts';
+import { type MetricDeclaration, METRICS } from './metric-declarations.ts';
+
+export interface RegistryMetrics extends Metrics {
+  /** Everything in the Prometheus text format. */
+  text(): Promise<string>;
+  readonly contentType: string;
+}
+
+export interface MetricsOptions {
+  readonly registry: Registry;
+  /** Told once per name that was used but never declared; such a metric is dropped. */
+  readonly onUndeclared: (name: string) => void;
+  readonly declared?: Readonly<Record<string, MetricDeclaration>>;
+}
+
+export function createMetrics({ registry, onUndeclared, declared = METRICS }: MetricsOptions): RegistryMetrics {
+  const counters = new Map<string, Counter>();
+  const gauges = new Map<string, Gauge>();
+  const histograms = new Map<string, Histogram>();
+  const undeclared = new Set<string>();
+
+  for (const [name, { kind, help, labels, buckets }] of Object.entries(declared)) {
+    const settings = { name, help, labelNames: [...labels], registers: [registry] };
+    if (kind === 'counter') counters.set(name, new Counter(settings));
+    else if (kind === 'gauge') gauges.set(name, new Gauge(settings));
+    else histograms.set(name, new Histogram(buckets === undefined ? settings : { ...settings, buckets: [...buckets] }));
+  }
+
+  function lookUp<Kind>(of: ReadonlyMap<string, Kind>, name: string): Kind | undefined {
+    const found = of.get(name);
+    if (found === undefined && !undeclared.has(name)) {
+      undeclared.add(name);
+      onUndeclared(name);
+    }
+    return found;
+  }
+
+  return {
+    count: (name, labels: Labels = {}, by = 1) => lookUp(counters, name)?.inc(labels, by),
+    gauge: (name, value, labels: Labels = {}) => lookUp(gauges, name)?.set(labels, value),
+    observe: (name, seconds, labels: Labels = {}) => lookUp(histograms, name)?.observe(labels, seconds),
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}
