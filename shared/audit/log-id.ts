@@ -14,7 +14,8 @@ export interface LogId {
 /** Longest log id in characters. */
 export const LOG_ID_MAX = 180;
 
-const SPOKE = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+/** A spoke's name has the form of a unit's. */
+const SPOKE = UNIT_NAME;
 const WORKER = /^[a-z0-9-]{1,24}$/;
 const EPOCH = /^[a-z0-9]{1,32}$/;
 

@@ -58,7 +58,7 @@ export interface AuditLog {
   findByCode(code: string): Promise<FoundRow | undefined>;
   /** Resolves once row `index` is durable; rejects with the signal's reason, or with `cancelled` when the log closes. */
   waitFor(index: number, signal: AbortSignal): Promise<void>;
-  /** The hub has committed every row below `nextIndex`: remembered durably, whole segments below it may be dropped. */
+  /** The hub has committed every row below `nextIndex`: whole segments below it may be dropped. Remembered on disk. */
   acknowledge(nextIndex: number): Promise<void>;
   /** Stops recording for a reason found outside, such as a hub that holds rows this folder never wrote. */
   refuse(error: WeirError): void;
@@ -80,6 +80,8 @@ export interface AuditLogOptions {
 
 const NAME_FILE = 'log.json';
 const POSITION_FILE = 'position.json';
+/** A position that is a little old costs a crashed spoke nothing: the hub knows it better. */
+const POSITION_EVERY_MS = 1_000;
 
 /** What a log's folder remembers besides rows; `closed` is the end of the log after an orderly close, null while open. */
 interface Position {
@@ -123,17 +125,21 @@ export async function createAuditLog(options: AuditLogOptions): Promise<AuditLog
   const reader = createRowReader(disk, () => spool.segments());
   const origin: RowOrigin = { log: id, unit: options.unit, spoke: options.spoke, site: options.site };
   let saving: Promise<void> | undefined;
+  let savedAtMs = Number.NEGATIVE_INFINITY;
   let closing: Promise<void> | undefined;
 
   async function saveAcknowledged(): Promise<void> {
     try {
-      // One write at a time; acknowledgements that arrive meanwhile share the next one. Space is freed first: on a full disk
-      // it is what lets the position be written at all, and the hub itself remembers how far it has come.
-      for (let saved = -1; saved !== acknowledged; ) {
-        saved = acknowledged;
-        await spool.acknowledge(saved);
-        await savePosition(disk, { acknowledged: saved, closed: null });
+      // One at a time; acknowledgements that arrive meanwhile share the next one. Space is freed first: on a full disk it is
+      // what lets the position be written at all.
+      for (let done = -1; done !== acknowledged; ) {
+        done = acknowledged;
+        await spool.acknowledge(done);
       }
+      const now = options.clock.monotonicMs();
+      if (now - savedAtMs < POSITION_EVERY_MS) return;
+      savedAtMs = now;
+      await savePosition(disk, { acknowledged, closed: null });
     } finally {
       saving = undefined;
     }

@@ -14,6 +14,8 @@ import { refusedDraft, servedDraft, uuid } from './sample-rows.ts';
 const KIB = 1024;
 const SMALL: SpoolLimits = { segmentBytes: 64 * KIB, totalBytes: 4 * 64 * KIB, keepBytes: 0, pendingBytes: 1 << 20 };
 
+const noop = (): void => undefined;
+
 let nowMs = 0;
 const clock = { monotonicMs: () => nowMs };
 
@@ -106,11 +108,11 @@ test('appends that arrive during a write share the next one', async () => {
 test('an append resolves only once its bytes are in the durable file', async () => {
   const disk = memoryDisk();
   const log = await open(disk);
-  let release: () => void = () => undefined;
+  let release = noop;
   const held = new Promise<void>((resolve) => {
     release = resolve;
   });
-  const allowed = disk.turn;
+  const allowed = () => new Promise<void>((resolve) => setImmediate(resolve));
   let resolved = false;
   disk.turn = async () => {
     await held;
@@ -223,7 +225,7 @@ test('rows that wait for a segment which the disk cannot give are refused and le
 
 test('rows wait in memory while the next segment is still being allocated', async () => {
   const disk = memoryDisk();
-  let release: () => void = () => undefined;
+  let release = noop;
   const log = await open(disk);
   await disk.turn();
   disk.onAllocate = () =>

@@ -1,0 +1,65 @@
+// The audit stream over gRPC: implements the shipper's port on the spoke's one channel to the hub.
+
+import { once } from 'node:events';
+import { create } from '@bufbuild/protobuf';
+import { AuditService, PositionRequestSchema, UploadRequestSchema } from '@weir/proto/weir/audit/v1/audit_pb.ts';
+import { WeirError, asWeirError } from '@weir/shared/errors/weir-error.ts';
+import { type UploadAnswer, decodeAnswer, decodePosition, encodeBatch } from '@weir/shared/wire/audit.ts';
+import { grpcMethods } from '@weir/shared/wire/grpc-methods.ts';
+import type { AuditUplink } from '../audit/audit-uplink.ts';
+import { type HubChannel, fromServiceError } from './hub-channel.ts';
+
+const methods = grpcMethods(AuditService);
+
+export function createAuditUplink(channel: Pick<HubChannel, 'unary' | 'duplex' | 'failOver'>): AuditUplink {
+  function explain(thrown: unknown): WeirError {
+    const error = isServiceError(thrown)
+      ? fromServiceError(thrown)
+      : asWeirError(thrown, 'unavailable', 'the audit stream broke');
+    if (error.code === 'unavailable' || error.code === 'timeout') channel.failOver();
+    return error;
+  }
+
+  return {
+    async position(log, signal) {
+      try {
+        return decodePosition(await channel.unary(methods.position, create(PositionRequestSchema, { log }), signal));
+      } catch (thrown) {
+        throw explain(thrown);
+      }
+    },
+    open(signal) {
+      const call = channel.duplex(methods.upload);
+      const cancel = (): void => call.cancel();
+      if (signal.aborted) cancel();
+      signal.addEventListener('abort', cancel, { once: true });
+      // A stream that breaks while nobody reads or writes is told to whoever does so next.
+      call.on('error', () => undefined);
+
+      async function* answers(): AsyncGenerator<UploadAnswer> {
+        try {
+          // Pulled one by one: the next answer is read when this one has been dealt with.
+          for await (const response of call) yield decodeAnswer(response);
+        } catch (thrown) {
+          throw explain(thrown);
+        }
+      }
+
+      return {
+        async send(batch) {
+          if (call.destroyed || call.writableEnded) throw new WeirError('unavailable', 'the audit stream is closed');
+          if (!call.write(create(UploadRequestSchema, encodeBatch(batch)))) await once(call, 'drain', { signal });
+        },
+        answers: answers(),
+        close() {
+          signal.removeEventListener('abort', cancel);
+          call.cancel();
+        },
+      };
+    },
+  };
+}
+
+function isServiceError(thrown: unknown): thrown is Parameters<typeof fromServiceError>[0] {
+  return thrown instanceof Error && 'code' in thrown && 'details' in thrown;
+}
