@@ -448,20 +448,17 @@ test('a request announcing an absurd upload is answered and cut off', async () =
 
 test('the signal of a request aborts when its client leaves, and only then', async () => {
   const signals: AbortSignal[] = [];
-  let arrived = (): void => undefined;
+  const arrived = Promise.withResolvers<void>();
   const listener = await start(async (request, reply) => {
     signals.push(request.signal);
-    arrived();
+    if (request.url === '/wait') arrived.resolve();
     if (request.url === '/wait') await once(request.signal, 'abort');
     reply.sendBuffer(200, 'OK', [], Buffer.from('done'));
   });
   await ask(listener);
-  const waiting = new Promise<void>((resolve) => {
-    arrived = resolve;
-  });
   const leaving = get({ port: listener.port, host: '127.0.0.1', path: '/wait', agent: false });
   leaving.on('error', () => undefined);
-  await waiting;
+  await arrived.promise;
   const [, second] = signals;
   assert.ok(second !== undefined && !second.aborted);
   const aborted = once(second, 'abort');
@@ -490,13 +487,13 @@ test('connections over the limit are closed, and a freed place is used again', a
 });
 
 test('closing finishes what is under way, then resets what is late', async () => {
-  let finish = (): void => undefined;
+  const finish = Promise.withResolvers<void>();
+  const both = Promise.withResolvers<void>();
   let arrived = 0;
   const listener = await start(async (request, reply) => {
     arrived += 1;
-    await new Promise<void>((resolve) => {
-      if (request.url === '/slow') finish = resolve;
-    });
+    if (arrived === 2) both.resolve();
+    await (request.url === '/slow' ? finish.promise : once(request.signal, 'abort'));
     reply.sendBuffer(200, 'OK', [], Buffer.from('finished'));
   });
   const idle = connect(listener.port, '127.0.0.1');
@@ -504,10 +501,10 @@ test('closing finishes what is under way, then resets what is late', async () =>
   const slow = ask(listener, { path: '/slow' });
   const stuck = ask(listener, { path: '/stuck' });
   stuck.catch(() => undefined);
-  while (arrived < 2) await new Promise((resolve) => setImmediate(resolve));
+  await both.promise;
   const closed = listener.close(500);
   await assert.rejects(ask(listener), 'no new connection is taken');
-  finish();
+  finish.resolve();
   const answer = await slow;
   assert.deepEqual([answer.body.toString(), answer.headers['connection']], ['finished', 'close']);
   await closed;

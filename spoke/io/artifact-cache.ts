@@ -1,0 +1,229 @@
+// Artifacts for the request path: from disk when they are there, otherwise from upstream once, however many ask, and
+// streamed to all of them while it arrives. What was promised is part of the key, so an index that changes its mind about
+// a file never gets the old bytes. An artifact that nothing was promised for is streamed and forgotten.
+
+import { join } from 'node:path';
+import { fullName, type PackageName } from '@weir/shared/domain/coordinate.ts';
+import type { Digest } from '@weir/shared/domain/digest.ts';
+import { describeThrown, WeirError } from '@weir/shared/errors/weir-error.ts';
+import type { Logger } from '@weir/shared/ports/logger.ts';
+import type { Metrics } from '@weir/shared/ports/metrics.ts';
+import { ArtifactFill, type Verified } from './artifact-fill.ts';
+import { BlobStore, keyText } from './blob-store.ts';
+import type { ByteSource } from './byte-source.ts';
+import { type Disk, nodeDisk } from './disk.ts';
+import { ARTIFACT_CACHE_LIMITS, type ArtifactCacheLimits } from './io-limits.ts';
+import { hasPromise, type PromisedDigests } from './promise-check.ts';
+import type { ArtifactResponse } from './upstream.ts';
+
+export interface ArtifactKey {
+  /** Id of the configured registry. */
+  readonly registry: string;
+  /** Normalised by its adapter. */
+  readonly name: PackageName;
+  readonly file: string;
+  /** As the index promises them. */
+  readonly digests: PromisedDigests;
+}
+
+export interface ArtifactRequest extends ArtifactKey {
+  /** Bytes as the index promises them, null when it does not. */
+  readonly size: number | null;
+  /** Asks upstream; called at most once per download, and never for a stored artifact. */
+  readonly open: (signal: AbortSignal) => Promise<ArtifactResponse>;
+}
+
+/** An artifact to be read by one client; must be released. */
+export interface Artifact extends ByteSource {
+  /** `stored`: complete and verified. `filling`: still arriving; its last bytes come once it is verified. */
+  readonly state: 'stored' | 'filling';
+  /**
+   * Settles when size and digests are known to be the promised ones; rejects with `integrity`, `upstream_failed`,
+   * `timeout`, `too_large`, `resource_exhausted`, `unavailable` or `cancelled`, and then every reader fails alike.
+   */
+  readonly verified: Promise<Verified>;
+}
+
+export interface ArtifactCacheOptions {
+  /** Owned by this process alone. */
+  readonly folder: string;
+  readonly limits?: Partial<ArtifactCacheLimits>;
+  readonly disk?: Disk;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+export interface ArtifactCache {
+  /**
+   * Resolves once the artifact can be read: at once when it is stored, with upstream's response header when it is not;
+   * undefined when upstream has no such artifact. Rejects with what `verified` would reject with when upstream fails
+   * before that. `signal` ends the waiting of this caller, never the download, which others may share.
+   */
+  getOrFill(request: ArtifactRequest, options?: { signal?: AbortSignal }): Promise<Artifact | undefined>;
+  /** Whether the artifact is stored, without touching it. */
+  has(key: ArtifactKey): boolean;
+  readonly storedBytes: number;
+  readonly entries: number;
+  /** Downloads under way. */
+  readonly fills: number;
+  /** Gives downloads up, writes the order of use down and closes the files that nobody reads. */
+  close(): Promise<void>;
+}
+
+const FLUSH_MS = 5 * 60_000;
+/** Part of the cache that is given up when the disk is full before the cache is. */
+const RELIEF_SHARE = 10;
+
+/** Opens the cache in its folder. @throws WeirError `resource_exhausted` or `unavailable` when the folder is unusable */
+export async function openArtifactCache(options: ArtifactCacheOptions): Promise<ArtifactCache> {
+  const { folder, logger, metrics, disk = nodeDisk } = options;
+  const limits: ArtifactCacheLimits = { ...ARTIFACT_CACHE_LIMITS, ...options.limits };
+  const store = new BlobStore({ folder, disk, limits, logger, metrics });
+  await store.start();
+  const fills = new Map<string, ArtifactFill>();
+  const endings = new Set<Promise<void>>();
+  let closed = false;
+  let made = 0;
+  const flushing = setInterval(() => void store.flush(), FLUSH_MS);
+  flushing.unref();
+
+  function startFill(key: string, request: ArtifactRequest): ArtifactFill {
+    if (closed) throw new WeirError('unavailable', 'the spoke is closing', { retry: 'later' });
+    if (fills.size >= limits.fills) {
+      throw new WeirError('resource_exhausted', 'too many artifacts are being fetched at once', {
+        retry: 'later',
+        detail: { fault: 'fills', limit: limits.fills },
+      });
+    }
+    made += 1;
+    const temporaryPath = join(store.temporaryFolder, `${process.pid}-${made}`);
+    const keep = hasPromise(request.digests);
+    const fill: ArtifactFill = new ArtifactFill(
+      {
+        disk,
+        temporaryPath,
+        promised: request.digests,
+        size: request.size,
+        artifactBytesMax: limits.artifactBytes,
+        withheldBytes: limits.withheldBytes,
+        reserve: (bytes) => store.reserve(bytes),
+        publish: async (verified) => {
+          await publish(key, verified, temporaryPath, keep);
+          store.index.release(fill.takeReservation());
+        },
+        onEnded: () => {
+          fills.delete(key);
+          metrics.gauge('weir_spoke_cache_fills', fills.size);
+          store.index.release(fill.takeReservation());
+        },
+      },
+      request.open,
+    );
+    fills.set(key, fill);
+    metrics.gauge('weir_spoke_cache_fills', fills.size);
+    const ending: Promise<void> = settle(fill, request).finally(() => endings.delete(ending));
+    endings.add(ending);
+    return fill;
+  }
+
+  async function settle(fill: ArtifactFill, request: ArtifactRequest): Promise<void> {
+    await fill.ended;
+    await fill.verified.catch((error: unknown) => onFailure(error, request));
+  }
+
+  /** A file that cannot be moved into place is served all the same: its bytes are the promised ones. */
+  async function publish(key: string, verified: Verified, temporaryPath: string, keep: boolean): Promise<void> {
+    try {
+      if (keep) await store.publish(key, verified.digest.slice('sha256:'.length), verified.size, temporaryPath);
+      else await disk.remove(temporaryPath);
+    } catch (error) {
+      logger.warn({ error: describeThrown(error) }, 'a fetched artifact could not be stored');
+      metrics.count('weir_spoke_cache_store_failures_total');
+      await disk.remove(temporaryPath).catch(() => undefined);
+    }
+  }
+
+  function onFailure(error: unknown, request: ArtifactRequest): void {
+    const { code, detail } =
+      error instanceof WeirError ? error : { code: 'internal', detail: {} as WeirError['detail'] };
+    if (code === 'not_found') return;
+    metrics.count('weir_spoke_cache_fill_failures_total', { code });
+    const fields = { registry: request.registry, package: fullName(request.name), file: request.file, code, ...detail };
+    logger.warn(fields, 'an artifact could not be fetched');
+    if (detail['fault'] === 'disk_full') store.relieve(store.index.storedBytes / RELIEF_SHARE);
+  }
+
+  return {
+    async getOrFill(request, { signal } = {}) {
+      const key = textOf(request);
+      const stored = fills.has(key) ? undefined : await store.open(key, request.digests);
+      if (stored !== undefined) {
+        if (request.size !== null && stored.size !== request.size) {
+          stored.release();
+          throw new WeirError('upstream_failed', 'the artifact does not have the size that its index promises', {
+            detail: { fault: 'length', expected_bytes: request.size, got_bytes: stored.size },
+          });
+        }
+        metrics.count('weir_spoke_cache_requests_total', { outcome: 'hit' });
+        const verified = Promise.resolve({ digest: `sha256:${stored.hex}` as Digest, size: stored.size });
+        return artifactOf('stored', stored, verified);
+      }
+      const running = fills.get(key);
+      metrics.count('weir_spoke_cache_requests_total', { outcome: running === undefined ? 'miss' : 'joined' });
+      const fill = running ?? startFill(key, request);
+      const reader = fill.reader();
+      try {
+        if (await untilAborted(fill.opened, signal)) return artifactOf('filling', reader, fill.verified);
+        reader.release();
+        return undefined;
+      } catch (error) {
+        reader.release();
+        throw error;
+      }
+    },
+    has: (key) => store.index.find(textOf(key)) !== undefined,
+    get storedBytes() {
+      return store.index.storedBytes;
+    },
+    get entries() {
+      return store.index.count;
+    },
+    get fills() {
+      return fills.size;
+    },
+    async close() {
+      closed = true;
+      clearInterval(flushing);
+      for (const fill of fills.values()) fill.abort();
+      await Promise.all(endings);
+      await store.close();
+    },
+  };
+}
+
+function artifactOf(state: Artifact['state'], source: ByteSource, verified: Promise<Verified>): Artifact {
+  return {
+    state,
+    verified,
+    get size() {
+      return source.size;
+    },
+    read: (target, position) => source.read(target, position),
+    release: () => source.release(),
+  };
+}
+
+function textOf({ registry, name, file, digests }: ArtifactKey): string {
+  const { sha512 = '', sha256 = '', sha1 = '' } = digests;
+  return keyText([registry, name.ecosystem, name.namespace, name.name, file, sha512, sha256, sha1]);
+}
+
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(new WeirError('cancelled', 'the request was given up'));
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
