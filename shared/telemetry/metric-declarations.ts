@@ -40,4 +40,9 @@ export const METRICS = {
   weir_hub_publish_seconds: histogram('Publishing from sources to stored bundles', 'kind'),
   weir_hub_bundles_published_total: counter('Bundles published', 'unit'),
   weir_hub_audit_rows_total: counter('Audit rows committed', 'unit'),
+  weir_hub_audit_repeated_total: counter('Audit rows that arrived again after they were committed', 'unit'),
+  weir_hub_audit_nacks_total: counter('Batches of audit rows refused', 'code'),
+  weir_hub_audit_store_seconds: histogram('Storing a batch of audit rows, waiting for its turn included'),
+  weir_spoke_audit_upload_failures_total: counter('Interrupted or refused audit uploads'),
+  weir_spoke_audit_unacknowledged_rows: gauge('Audit rows that the hub has not committed yet'),
 } as const satisfies Readonly<Record<string, MetricDeclaration>>;
