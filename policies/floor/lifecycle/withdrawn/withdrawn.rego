@@ -20,19 +20,22 @@ import data.weir.lib.finding
 
 meta := rego.metadata.chain()[1].annotations.custom
 
-findings contains finding.at(i, meta, answer.level, answer.code, {}) if {
+findings contains finding.of(i, meta, "quarantined", {}) if {
 	some i, candidate in input.candidates
-	candidate.evidence.withdrawn_state.state == "hit"
-	answer := _answer(candidate)
+	_quarantined(candidate)
 }
 
-default _answer(_) := {"level": "pending", "code": "withdrawn_unexplained"}
-
-_answer(candidate) := _answers[candidate.evidence.withdrawn_state.value.state]
-
-_answers := {
-	"archived": {"level": "warn", "code": "archived"},
-	"deprecated": {"level": "warn", "code": "deprecated"},
-	"quarantined": {"level": "deny", "code": "quarantined"},
-	"yanked": {"level": "warn", "code": "yanked"},
+findings contains finding.at(i, meta, level, "withdrawn", outcome.value) if {
+	some i, candidate in input.candidates
+	outcome := candidate.evidence.withdrawn_state
+	outcome.state == "hit"
+	not _quarantined(candidate)
+	level := _level(candidate)
 }
+
+_quarantined(candidate) if candidate.evidence.withdrawn_state.value.state == "quarantined"
+
+# A state that nobody has weighed yet is not waved through.
+default _level(_) := "pending"
+
+_level(candidate) := "warn" if candidate.evidence.withdrawn_state.value.state in {"archived", "deprecated", "yanked"}

@@ -10,12 +10,12 @@ test_findings[promise] if {
 
 _cases := {
 	"quarantined is refused": {"given": {"withdrawn_state": fixture.hit({"state": "quarantined"})}, "policy": {}, "want": {fixture.finding("WEIR-WDR-001", "deny", "quarantined", {})}},
-	"yanked is a warning": {"given": {"withdrawn_state": fixture.hit({"state": "yanked"})}, "policy": {}, "want": {fixture.finding("WEIR-WDR-001", "warn", "yanked", {})}},
-	"deprecated is a warning": {"given": {"withdrawn_state": fixture.hit({"state": "deprecated"})}, "policy": {}, "want": {fixture.finding("WEIR-WDR-001", "warn", "deprecated", {})}},
-	"archived is a warning": {"given": {"withdrawn_state": fixture.hit({"state": "archived"})}, "policy": {}, "want": {fixture.finding("WEIR-WDR-001", "warn", "archived", {})}},
+	"yanked is a warning": {"given": {"withdrawn_state": fixture.hit({"state": "yanked"})}, "policy": {}, "want": {fixture.finding("WEIR-WDR-001", "warn", "withdrawn", {"state": "yanked"})}},
+	"deprecated is a warning": {"given": {"withdrawn_state": fixture.hit({"state": "deprecated"})}, "policy": {}, "want": {fixture.finding("WEIR-WDR-001", "warn", "withdrawn", {"state": "deprecated"})}},
+	"archived is a warning": {"given": {"withdrawn_state": fixture.hit({"state": "archived"})}, "policy": {}, "want": {fixture.finding("WEIR-WDR-001", "warn", "withdrawn", {"state": "archived"})}},
 	"clear is silent": {"given": {}, "policy": {}, "want": set()},
 	"unknown is silent": {"given": {"withdrawn_state": fixture.unknown("unrecognised_project_state")}, "policy": {}, "want": set()},
-	"a state nobody defined waits for a person": {"given": {"withdrawn_state": fixture.hit({"state": "\u001b[31m<script>{{name}}"})}, "policy": {}, "want": {fixture.finding("WEIR-WDR-001", "pending", "withdrawn_unexplained", {})}},
+	"a state nobody defined waits for a person": {"given": {"withdrawn_state": fixture.hit({"state": "\u001b[31m<script>{name}"})}, "policy": {}, "want": {fixture.finding("WEIR-WDR-001", "pending", "withdrawn", {"state": "\u001b[31m<script>{name}"})}},
 }
 
 test_a_hit_without_a_state_waits_for_a_person if {

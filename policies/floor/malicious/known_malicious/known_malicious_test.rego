@@ -18,5 +18,5 @@ _cases := {
 	"clear is silent": {"given": {}, "policy": {}, "want": set()},
 	"unknown is another rule's business": {"given": {"known_malicious": fixture.unknown("not_in_bundle")}, "policy": {}, "want": set()},
 	"missing evidence is another rule's business": {"given": {"known_malicious": {}}, "policy": {}, "want": set()},
-	"hostile text is passed on as a fact": {"given": {"known_malicious": fixture.hit({"id": "\u001b[31m<script>{{name}}"})}, "policy": {}, "want": {fixture.finding("WEIR-MAL-001", "deny", "known_malicious", {"id": "\u001b[31m<script>{{name}}"})}},
+	"hostile text is passed on as a fact": {"given": {"known_malicious": fixture.hit({"id": "\u001b[31m<script>{name}"})}, "policy": {}, "want": {fixture.finding("WEIR-MAL-001", "deny", "known_malicious", {"id": "\u001b[31m<script>{name}"})}},
 }

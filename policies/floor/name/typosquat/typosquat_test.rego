@@ -15,7 +15,7 @@ _cases := {
 	"a look-alike without evidence of age waits for a person": {"given": {"typosquat_distance": fixture.hit({"near": "lodash"}), "new_package": {}}, "policy": {}, "want": {fixture.finding("WEIR-TYPO-001", "pending", "typosquat", {"near": "lodash"})}},
 	"a new package like no other is silent": {"given": {"new_package": fixture.hit({"days": 1})}, "policy": {}, "want": set()},
 	"unknown distance is silent": {"given": {"typosquat_distance": fixture.unknown("not_in_bundle")}, "policy": {}, "want": set()},
-	"hostile text is passed on as a fact": {"given": {"typosquat_distance": fixture.hit({"near": "\u001b[31m<script>{{name}}"})}, "policy": {}, "want": {fixture.finding("WEIR-TYPO-001", "warn", "typosquat", {"near": "\u001b[31m<script>{{name}}"})}},
+	"hostile text is passed on as a fact": {"given": {"typosquat_distance": fixture.hit({"near": "\u001b[31m<script>{name}"})}, "policy": {}, "want": {fixture.finding("WEIR-TYPO-001", "warn", "typosquat", {"near": "\u001b[31m<script>{name}"})}},
 }
 
 test_a_look_alike_without_any_outcome_of_novelty_waits_for_a_person if {
