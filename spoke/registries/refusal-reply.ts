@@ -21,9 +21,10 @@ export function subjectOf(refusal: Refusal): string {
 /** The sentence for clients that print one: the detail, when it may change, what to take instead and the code to quote. */
 export function refusalMessage(refusal: Refusal): string {
   const parts = [refusal.detail];
-  if (refusal.retryAt !== null) parts.push(`Time alone may lift this at ${utcMinute(refusal.retryAt)}.`);
+  if (refusal.retryAt !== null) parts.push(`It may be allowed from ${utcMinute(refusal.retryAt)}.`);
   if (refusal.allowedInstead !== '') parts.push(`Nearest allowed version: ${refusal.allowedInstead}.`);
-  if (refusal.requestUrl !== '') parts.push(`Ask for it: ${refusal.requestUrl}`);
+  if (refusal.requestUrl !== '')
+    parts.push(`${refusal.rules.length > 0 ? 'Ask for it' : 'More'}: ${refusal.requestUrl}`);
   if (refusal.code !== '') parts.push(`The whole story: weir why ${refusal.code}`);
   return parts.join(' ');
 }
@@ -33,7 +34,7 @@ export function refusalMessage(refusal: Refusal): string {
  * first: subject, code, rule, allowed version, title.
  */
 export function reasonPhrase(refusal: Refusal): string {
-  const subject = clipMiddle(ascii(subjectOf(refusal)), SUBJECT_CHARS_MAX);
+  const subject = clipSubject(ascii(subjectOf(refusal)));
   const title = ascii(refusal.title);
   const refused = refusal.status === 403;
   const head = refused ? `Weir refused ${subject === '' ? 'this request' : subject}` : `Weir: ${title.slice(0, 60)}`;
@@ -113,10 +114,14 @@ export function ascii(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]/gu, '?');
 }
 
-function clipMiddle(text: string, limit: number): string {
-  if (text.length <= limit) return text;
-  const tail = Math.floor((limit - 2) / 2);
-  return `${text.slice(0, limit - 2 - tail)}..${text.slice(text.length - tail)}`;
+/** Cuts the name rather than the version: the version is what a reader has to change. */
+function clipSubject(subject: string): string {
+  if (subject.length <= SUBJECT_CHARS_MAX) return subject;
+  const at = subject.lastIndexOf('@');
+  const version = at > 0 ? subject.slice(at) : '';
+  const room = Math.max(12, SUBJECT_CHARS_MAX - version.length - 2);
+  const name = at > 0 ? subject.slice(0, at) : subject;
+  return `${name.slice(0, room)}..${version.slice(0, SUBJECT_CHARS_MAX - 14)}`;
 }
 
 function utcMinute(unixSeconds: number): string {
