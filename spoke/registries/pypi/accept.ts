@@ -40,7 +40,7 @@ export function chooseRepresentation(accept: string | undefined, query: string):
   const ranges = readRanges(accept ?? '');
   for (const offer of OFFERS) {
     const range = rangeFor(offer.type, ranges);
-    if (range === undefined) continue;
+    if (range === undefined || range.weight === 0) continue;
     const better = range.weight > best.weight || (range.weight === best.weight && range.named && !best.named);
     if (better && (range.named || offer.representation === 'html')) {
       best = { weight: range.weight, named: range.named, representation: offer.representation };

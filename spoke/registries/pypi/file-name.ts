@@ -28,6 +28,8 @@ const INSTALLER_EXTENSIONS = ['.exe', '.msi', '.rpm', '.deb', '.dmg'];
 /** What built archives other than wheels append to the version. */
 const PLATFORM_SUFFIX =
   /[.-](?:win32|win-amd64|win-arm64|linux-[a-z0-9_]+|macosx-[a-z0-9_.-]+|noarch|src)(?:-py[0-9.]+)?$/;
+/** name-version-release: the packager's own count, no part of the version. */
+const RPM_RELEASE = /-[0-9]+$/;
 
 /** @param project the project's normal name, as in the address of its index page. */
 export function readFileName(file: string, project: string): FileName {
@@ -35,7 +37,8 @@ export function readFileName(file: string, project: string): FileName {
   if (file.endsWith('.egg')) return { kind: 'egg', version: eggVersion(file.slice(0, -4), project) };
   for (const extension of INSTALLER_EXTENSIONS) {
     if (file.endsWith(extension)) {
-      const stem = file.slice(0, -extension.length).replace(PLATFORM_SUFFIX, '');
+      const whole = file.slice(0, -extension.length).replace(PLATFORM_SUFFIX, '');
+      const stem = extension === '.rpm' ? whole.replace(RPM_RELEASE, '') : whole;
       return { kind: 'installer', version: versionAfterName(stem, project) };
     }
   }

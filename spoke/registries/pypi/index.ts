@@ -35,6 +35,7 @@ export const pypi: Adapter = {
   // Neither pip nor uv prints anything on success; `ViewContext.flagged` (a yank reason) is the nearest they have.
   notice: () => [],
   findFile,
+  coreMetadataFile: (file) => (file.metadataSha256 === null ? undefined : sidecarOf(file, file.metadataSha256)),
   compareVersions,
   artifactContentType: (file) =>
     file.endsWith(METADATA_SUFFIX) ? 'text/plain; charset=utf-8' : 'application/octet-stream',

@@ -22,7 +22,7 @@ export interface IndexFile {
   readonly yanked: string | undefined;
   /** Digests of the `.metadata` sidecar, {} when there is one without digests, undefined when there is none. */
   readonly coreMetadata: Readonly<Record<string, string>> | undefined;
-  /** Whether the index names a provenance document; undefined when this index version has no such field. */
+  /** Whether the index names a provenance document; undefined when it does not speak of provenance at all. */
   readonly provenance: boolean | undefined;
 }
 
@@ -39,8 +39,6 @@ export interface ProjectIndex {
 
 /** Highest minor version of the simple API whose fields are known here. */
 export const KNOWN_MINOR = 4;
-/** From this minor version on, a file without provenance is known to have none. */
-export const PROVENANCE_MINOR = 3;
 
 export function malformed(what: string, cause?: unknown): WeirError {
   return new WeirError('upstream_failed', `the upstream index page cannot be read: ${what}`, { cause, retry: 'later' });
@@ -68,6 +66,12 @@ export function isHashName(text: string): boolean {
 
 export function isHexDigest(text: string): boolean {
   return text.length <= 256 && text.length % 2 === 0 && /^[0-9a-fA-F]+$/.test(text);
+}
+
+/** A page that speaks of provenance for one file and is silent for another says that the other has none. */
+export function settleProvenance(files: readonly IndexFile[]): readonly IndexFile[] {
+  if (!files.some((file) => file.provenance !== undefined)) return files;
+  return files.map((file) => (file.provenance === undefined ? { ...file, provenance: false } : file));
 }
 
 /** One entry per file name: of several with the same name only the first can ever be asked for, so only it is listed. */

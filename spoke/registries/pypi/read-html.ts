@@ -6,7 +6,6 @@ import { type Token, Tokenizer, TokenizerMode } from 'parse5';
 import { readFileName } from './file-name.ts';
 import {
   INDEX_FILES_MAX,
-  PROVENANCE_MINOR,
   type IndexFile,
   type ProjectIndex,
   firstByName,
@@ -15,6 +14,7 @@ import {
   malformed,
   readMinor,
   resolveUrl,
+  settleProvenance,
 } from './project-index.ts';
 
 /** Most attributes of one element; the tokenizer compares each new one with all before it. */
@@ -55,12 +55,12 @@ export function readHtmlIndex(bytes: Uint8Array, baseUrl: string, project: strin
   const minor = version === undefined ? 0 : readMinor(version);
   const files: IndexFile[] = [];
   for (const link of page.links) {
-    const file = readLink(link, page.base, project, minor);
+    const file = readLink(link, page.base, project);
     if (file !== undefined) files.push(file);
   }
   return {
     minor,
-    files: firstByName(files),
+    files: settleProvenance(firstByName(files)),
     versions: undefined,
     status: page.meta.get('pypi:project-status') ?? '',
     statusReason: page.meta.get('pypi:project-status-reason') ?? '',
@@ -113,7 +113,7 @@ function tokenize(html: string, baseUrl: string): Page {
 }
 
 /** Links without a file name (parent folders, sort orders of a listing) or to other schemes are no files. */
-function readLink(link: Token.TagToken, base: string, project: string, minor: number): IndexFile | undefined {
+function readLink(link: Token.TagToken, base: string, project: string): IndexFile | undefined {
   const url = resolveUrl((attribute(link, 'href') ?? '').trim(), base);
   if (url === undefined || attribute(link, 'href') === undefined) return undefined;
   const name = lastSegment(url);
@@ -132,7 +132,7 @@ function readLink(link: Token.TagToken, base: string, project: string, minor: nu
     uploadTime: undefined,
     yanked: attribute(link, 'data-yanked'),
     coreMetadata: metadata === undefined || metadata === 'false' ? undefined : readHash(metadata),
-    provenance: provenance === undefined ? (minor >= PROVENANCE_MINOR ? false : undefined) : provenance !== '',
+    provenance: provenance === undefined ? undefined : provenance !== '',
   };
 }
 

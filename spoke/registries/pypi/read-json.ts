@@ -5,7 +5,6 @@ import { readFileName } from './file-name.ts';
 import { normalProject } from './names.ts';
 import {
   INDEX_FILES_MAX,
-  PROVENANCE_MINOR,
   type IndexFile,
   type ProjectIndex,
   firstByName,
@@ -15,6 +14,7 @@ import {
   readMinor,
   readTimestamp,
   resolveUrl,
+  settleProvenance,
 } from './project-index.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -29,11 +29,10 @@ export function readJsonIndex(bytes: Uint8Array, baseUrl: string, project: strin
   if (listed.length > INDEX_FILES_MAX) throw malformed(`it lists more than ${INDEX_FILES_MAX} files`);
   const minor = readMinor(text(fields(page['meta'])?.['api-version']) ?? '1.0');
   const status = fields(page['project-status']) ?? fields(fields(page['meta'])?.['project-status']);
+  const files = listed.map((entry) => readFile(entry, baseUrl, project)).filter((file) => file !== undefined);
   return {
     minor,
-    files: firstByName(
-      listed.map((entry) => readFile(entry, baseUrl, project, minor)).filter((file) => file !== undefined),
-    ),
+    files: settleProvenance(firstByName(files)),
     versions: Array.isArray(page['versions'])
       ? page['versions'].filter((entry) => typeof entry === 'string')
       : undefined,
@@ -43,7 +42,7 @@ export function readJsonIndex(bytes: Uint8Array, baseUrl: string, project: strin
 }
 
 /** Without a name or a reachable address an entry is no file that anybody could ask for. */
-function readFile(entry: unknown, baseUrl: string, project: string, minor: number): IndexFile | undefined {
+function readFile(entry: unknown, baseUrl: string, project: string): IndexFile | undefined {
   const file = fields(entry);
   const name = text(file?.['filename']);
   const url = resolveUrl(text(file?.['url']) ?? '', baseUrl);
@@ -62,7 +61,7 @@ function readFile(entry: unknown, baseUrl: string, project: string, minor: numbe
     uploadTime: readTimestamp(uploadTime) === undefined ? undefined : uploadTime,
     yanked: readYanked(file['yanked']),
     coreMetadata: readCoreMetadataKey(file['core-metadata'] ?? file['dist-info-metadata']),
-    provenance: readProvenance(file['provenance'], minor),
+    provenance: readProvenance(file['provenance']),
   };
 }
 
@@ -76,9 +75,9 @@ function readCoreMetadataKey(value: unknown): Readonly<Record<string, string>> |
   return value === true ? {} : readHashes(value);
 }
 
-function readProvenance(value: unknown, minor: number): boolean | undefined {
+function readProvenance(value: unknown): boolean | undefined {
   if (typeof value === 'string') return value !== '';
-  return value === null || minor >= PROVENANCE_MINOR ? false : undefined;
+  return value === null ? false : undefined;
 }
 
 function readHashes(value: unknown): Readonly<Record<string, string>> | undefined {

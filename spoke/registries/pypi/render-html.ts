@@ -1,6 +1,6 @@
 // The HTML form of an index page (PEP 503 and its successors).
 
-import { KNOWN_MINOR, type IndexFile } from './project-index.ts';
+import type { IndexFile } from './project-index.ts';
 import { type Page, relativeLink } from './page.ts';
 
 /** Which digest a link carries, in order of preference: one fragment holds one. */
@@ -8,7 +8,7 @@ const FRAGMENT_HASHES = ['sha256', 'sha512', 'sha384', 'sha224', 'sha1', 'md5'];
 
 export function renderHtml(page: Page): string {
   const { index, project } = page;
-  const meta = [['pypi:repository-version', `1.${Math.min(index.minor, KNOWN_MINOR)}`]];
+  const meta = [['pypi:repository-version', `1.${index.minor}`]];
   if (index.status !== '') meta.push(['pypi:project-status', index.status]);
   if (index.statusReason !== '') meta.push(['pypi:project-status-reason', index.statusReason]);
   const lines = [

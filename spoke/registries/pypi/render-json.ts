@@ -1,12 +1,11 @@
 // The JSON form of an index page (PEP 691 and its successors).
 
-import { KNOWN_MINOR } from './project-index.ts';
 import { type Page, relativeLink } from './page.ts';
 
 export function renderJson(page: Page): string {
   const { index } = page;
   return JSON.stringify({
-    meta: { 'api-version': `1.${Math.min(index.minor, KNOWN_MINOR)}` },
+    meta: { 'api-version': `1.${apiMinor(page)}` },
     name: page.project,
     ...(index.status === ''
       ? {}
@@ -32,6 +31,11 @@ export function renderJson(page: Page): string {
       };
     }),
   });
+}
+
+/** From 1.1 on a page must list versions and sizes; one that was read from HTML can not, and says 1.0. */
+function apiMinor(page: Page): number {
+  return page.versions === undefined || page.files.some((file) => file.size === undefined) ? 0 : page.index.minor;
 }
 
 function hashesOrTrue(
