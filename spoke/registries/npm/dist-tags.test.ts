@@ -105,11 +105,11 @@ const cases: readonly Case[] = [
     expected: { latest: '2.0.0', 'v1-lts': '1.8.0' },
   },
   {
-    name: 'a tag that points at nothing goes',
-    versions: ['1.0.0'],
+    name: 'a tag on a version that is not listed moves as if it were hidden, one on no version goes',
+    versions: ['1.0.0', '1.1.0'],
     hidden: [],
-    tags: { latest: '1.0.0', gone: '9.9.9', odd: 'latest' },
-    expected: { latest: '1.0.0' },
+    tags: { latest: '9.9.9', beta: '9.9.9-beta.1', odd: 'latest' },
+    expected: { latest: '1.1.0' },
   },
   {
     name: 'tags called like object internals are tags',

@@ -2,6 +2,7 @@
 // thing, or it goes.
 
 import type { SemVer } from 'semver';
+import { readVersion } from './name.ts';
 import type { Entry } from './packument.ts';
 
 /**
@@ -23,7 +24,8 @@ export function retag(
       moved.push([tag, target]);
       continue;
     }
-    const hidden = entries.get(target)?.semver;
+    // Also a version that upstream does not list, or lists in a form that is dropped: the tag must not dangle either.
+    const hidden = entries.get(target)?.semver ?? readVersion(target);
     if (hidden === undefined) continue;
     index ??= buildIndex(kept);
     const instead =
