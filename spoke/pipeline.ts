@@ -74,7 +74,7 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
         actionOf(exchange.route),
       );
     } else {
-      answer = await decide({ ...exchange, policy, principal: who.principal }, request);
+      answer = await decide({ ...exchange, policy, staleness: ports.staleness(), principal: who.principal }, request);
     }
     // audit: written down before anything leaves.
     const recorded = await record(exchange, answer, actor, policy);

@@ -2,7 +2,6 @@
 // files are fetched whole before they are judged, so that wrong bytes are refused in words; large ones stream, and their
 // last bytes are withheld until size and digests hold.
 
-import { LRUCache } from 'lru-cache';
 import { fullName, purl } from '@weir/shared/domain/coordinate.ts';
 import { rank } from '@weir/shared/domain/level.ts';
 import type { Verdict } from '@weir/shared/domain/verdict.ts';
@@ -13,15 +12,15 @@ import { isNotModified } from '../response/conditional.ts';
 import { artifactEtag } from '../response/etag.ts';
 import { nearestAllowed } from '../response/nearest-allowed.ts';
 import { judged, type Answer, type KnownExchange } from './exchange.ts';
-import { actorClass, judge, judgeName, NO_CORE_METADATA, NOT_ARTIFACT, NOT_FETCHED, promisedDigest } from './judge.ts';
+import { promisedDigest } from '../decision/decide.ts';
+import { collectCoreMetadata } from './collect-core-metadata.ts';
+import { actorClass, asListed, judge, judgeName, NOT_COLLECTED, NOT_FETCHED } from './judge.ts';
 import { notFound, refusedByPolicy, type Named } from './refuse.ts';
-import type { ActivePolicy, Artifact, ArtifactKey, ContentDigests, FoundDocument, PipelinePorts } from './ports.ts';
+import type { Artifact, ArtifactKey, ContentDigests, FoundDocument, PipelinePorts } from './ports.ts';
 import type { ReleaseReader } from './read-releases.ts';
 
 /** Files up to this size are complete and verified before they are judged, bytes. */
 export const WHOLE_BYTES_MAX = 1 << 20;
-/** Verdicts remembered per active bundle. */
-const VERDICTS_MAX = 100_000;
 
 type ArtifactRoute = Extract<Route, { kind: 'artifact' | 'sidecar' }>;
 
@@ -31,6 +30,7 @@ interface Asked {
   readonly file: ReleaseFile;
   readonly subject: Named;
   readonly key: ArtifactKey;
+  readonly coreMetadata: SignalFacts['coreMetadata'];
 }
 
 export interface ArtifactRouteHandler {
@@ -38,40 +38,36 @@ export interface ArtifactRouteHandler {
 }
 
 export function createArtifactRoute(ports: PipelinePorts, reader: ReleaseReader): ArtifactRouteHandler {
-  const remembered = new WeakMap<ActivePolicy, LRUCache<string, Verdict>>();
-
   /** The verdict on one file, remembered while nothing that it depends on can have changed. */
   function verdictOn(
     exchange: KnownExchange,
     asked: Asked,
     content: SignalFacts['content'],
-    coreMetadata: SignalFacts['coreMetadata'],
     document: FoundDocument,
   ): Verdict {
-    let verdicts = remembered.get(exchange.policy);
-    if (verdicts === undefined) {
-      verdicts = new LRUCache({ max: VERDICTS_MAX });
-      remembered.set(exchange.policy, verdicts);
-    }
+    const { policy, adapter, staleness } = exchange;
+    const { coreMetadata } = asked;
     const now = Math.floor(exchange.atMs / 1000);
+    const { namespace, name } = asked.subject;
     const key = [
       document.digest,
-      exchange.adapter.id,
-      asked.subject.namespace,
-      asked.subject.name,
+      adapter.id,
+      namespace,
+      name,
       asked.file.name,
       content.known ? content.value.sha256 : content.reason,
-      coreMetadata.known ? (coreMetadata.value.licence ?? '') : coreMetadata.reason,
-      actorClass(exchange, ports.staleness()),
+      coreMetadata.known ? `licence ${coreMetadata.value.licence}` : coreMetadata.reason,
+      actorClass(exchange),
     ].join('\n');
-    const known = verdicts.get(key);
-    if (known !== undefined && (known.valid_until === null || known.valid_until > now)) return known;
-    const [verdict] = judge(ports, exchange, 'install', asked.releases, [
+    const question = { bundle: policy.digest, staleness, key };
+    const [known] = policy.verdicts.recall(question, now) ?? [];
+    if (known !== undefined) return known;
+    const verdicts = judge(ports, exchange, 'install', asked.releases, [
       { release: asked.release, file: asked.file, content, coreMetadata },
     ]);
+    const [verdict] = verdicts;
     if (verdict === undefined) throw new Error('the engine gave no verdict');
-    const failed = verdict.reasons.some(({ layer }) => layer === 'host');
-    if (!failed && verdict.level !== 'pending') verdicts.set(key, verdict);
+    policy.verdicts.keep(question, verdicts, now);
     return verdict;
   }
 
@@ -82,12 +78,7 @@ export function createArtifactRoute(ports: PipelinePorts, reader: ReleaseReader)
       exchange,
       'metadata',
       asked.releases,
-      asked.releases.releases.map((release) => ({
-        release,
-        file: null,
-        content: NOT_ARTIFACT,
-        coreMetadata: NO_CORE_METADATA,
-      })),
+      asked.releases.releases.map(asListed),
     ).map((other, i) => ({ version: asked.releases.releases[i]?.version ?? '', level: other.level }));
     const instead = nearestAllowed(
       asked.release.version,
@@ -96,7 +87,7 @@ export function createArtifactRoute(ports: PipelinePorts, reader: ReleaseReader)
     );
     return refusedByPolicy(ports.facts, exchange, verdict, asked.subject, instead, 'install', {
       file: asked.file.name,
-      digest: promisedDigest(asked.file),
+      digest: promisedDigest(asked.file.digests),
     });
   }
 
@@ -127,7 +118,7 @@ export function createArtifactRoute(ports: PipelinePorts, reader: ReleaseReader)
       const error = asWeirError(thrown, 'upstream_failed', 'the artifact could not be fetched');
       return onWrongBytes(exchange, asked, error, document);
     }
-    const again = verdictOn(exchange, asked, { known: true, value: content }, NO_CORE_METADATA, document);
+    const again = verdictOn(exchange, asked, { known: true, value: content }, document);
     if (refuses(exchange, again)) {
       artifact.source.release();
       return refusal(exchange, asked, again);
@@ -137,15 +128,17 @@ export function createArtifactRoute(ports: PipelinePorts, reader: ReleaseReader)
 
   /** Bytes that are not the promised ones: policy says so in its own words, and whatever it says they are not served. */
   function onWrongBytes(exchange: KnownExchange, asked: Asked, error: WeirError, document: FoundDocument): Answer {
-    const { sha512, sha256, sha1, size } = error.detail;
-    if (error.code !== 'integrity' || typeof sha256 !== 'string') throw error;
-    const content = {
-      sha512: typeof sha512 === 'string' ? sha512 : '',
-      sha256,
-      sha1: typeof sha1 === 'string' ? sha1 : '',
-      size: typeof size === 'number' ? size : 0,
+    const { algorithm, got } = error.detail;
+    if (error.code !== 'integrity' || typeof algorithm !== 'string' || typeof got !== 'string') throw error;
+    const content: ContentDigests = {
+      sha512: '',
+      sha256: '',
+      sha1: '',
+      size: 0,
+      ...asked.file.digests,
+      [algorithm]: got,
     };
-    const verdict = verdictOn(exchange, asked, { known: true, value: content }, NO_CORE_METADATA, document);
+    const verdict = verdictOn(exchange, asked, { known: true, value: content }, document);
     if (rank(verdict.level) < rank('deny')) throw error;
     return refusal(exchange, asked, verdict);
   }
@@ -162,7 +155,7 @@ export function createArtifactRoute(ports: PipelinePorts, reader: ReleaseReader)
         });
       }
       const name = fullName(coordinate);
-      const document = await ports.metadata.read(adapter.id, name, adapter.metadataRequest(coordinate), signal);
+      const document = await ports.metadata.read(adapter.id, coordinate, adapter.metadataRequest(coordinate), signal);
       if (document.kind === 'not_found') {
         return notFound(exchange, coordinate, 'install', `The upstream registry has no package ${name}.`, route.file);
       }
@@ -177,16 +170,24 @@ export function createArtifactRoute(ports: PipelinePorts, reader: ReleaseReader)
           route.file,
         );
       }
+      const key = {
+        registry: adapter.id,
+        name: releases.name,
+        file: found.file,
+        documentUrl: document.document.baseUrl,
+      };
       const asked: Asked = {
         releases,
         ...found,
         subject: { ...coordinate, version: found.release.version },
-        key: { registry: adapter.id, name, file: found.file, documentUrl: document.document.baseUrl },
+        key,
+        coreMetadata:
+          route.kind === 'artifact' ? await collectCoreMetadata(ports.artifacts, adapter, key, signal) : NOT_COLLECTED,
       };
       const stored = await ports.artifacts.find(asked.key);
       const content: SignalFacts['content'] =
         stored === undefined || stored.content === null ? NOT_FETCHED : { known: true, value: stored.content };
-      const verdict = verdictOn(exchange, asked, content, NO_CORE_METADATA, document);
+      const verdict = verdictOn(exchange, asked, content, document);
       if (refuses(exchange, verdict)) {
         stored?.source.release();
         return refusal(exchange, asked, verdict);
@@ -229,7 +230,7 @@ function served(exchange: KnownExchange, asked: Asked, verdict: Verdict, artifac
     outcome: rank(verdict.level) >= rank('pending') ? 'served_unenforced' : 'served',
     action: 'install',
     purl: purl(asked.subject),
-    digest: artifact.content === null ? promisedDigest(asked.file) : `sha256:${artifact.content.sha256}`,
+    digest: artifact.content === null ? promisedDigest(asked.file.digests) : `sha256:${artifact.content.sha256}`,
     enforced: rank(verdict.level) < rank('pending'),
     hidden: [],
     coded: false,

@@ -8,7 +8,7 @@ import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import { nearestAllowed } from '../response/nearest-allowed.ts';
 import { renderText } from '../response/texts.ts';
 import { judged, type Answer, type KnownExchange } from './exchange.ts';
-import { judge, judgeName, NO_CORE_METADATA, NOT_ARTIFACT } from './judge.ts';
+import { asListed, judge, judgeName } from './judge.ts';
 import type { PipelinePorts } from './ports.ts';
 import type { ReleaseReader } from './read-releases.ts';
 import { draftRow } from './record.ts';
@@ -65,6 +65,7 @@ export async function checkPurl(
     publicBase: '',
     signal,
     policy,
+    staleness: ports.staleness(),
     principal: { id: 'operator', kind: 'person', groups: [], mfa: false },
   };
   let subject = { ...name, version: asked.version };
@@ -126,21 +127,10 @@ export async function checkPurl(
 
   const early = judgeName(ports, exchange, 'check', name);
   if (early !== undefined && rank(early.level) >= rank('pending')) return settle('judged', early, '');
-  const found = await ports.metadata.read(adapter.id, fullName(name), adapter.metadataRequest(name), signal);
+  const found = await ports.metadata.read(adapter.id, name, adapter.metadataRequest(name), signal);
   if (found.kind === 'not_found') return settle('unknown_package', undefined, '');
   const releases = reader.read(adapter, found, name);
-  const verdicts = judge(
-    ports,
-    exchange,
-    'check',
-    releases,
-    releases.releases.map((release) => ({
-      release,
-      file: null,
-      content: NOT_ARTIFACT,
-      coreMetadata: NO_CORE_METADATA,
-    })),
-  );
+  const verdicts = judge(ports, exchange, 'check', releases, releases.releases.map(asListed));
   const wanted =
     asked.version === '' ? (releases.tags['latest'] ?? releases.releases.at(-1)?.version ?? '') : asked.version;
   subject = { ...name, version: wanted };

@@ -4,6 +4,7 @@ import type { Principal } from '@weir/shared/domain/principal.ts';
 import type { RequestCode } from '@weir/shared/domain/request-code.ts';
 import type { Level } from '@weir/shared/domain/level.ts';
 import type { Reason, Verdict } from '@weir/shared/domain/verdict.ts';
+import type { Staleness } from '@weir/shared/policy/host-reasons.ts';
 import type { Action } from '@weir/shared/policy/input.ts';
 import type { Adapter, ClientReply, RequestTarget, Route } from '../registries/adapter.ts';
 import type { ActivePolicy, Artifact, RangeRequest } from './ports.ts';
@@ -28,6 +29,8 @@ export interface Exchange {
 /** An exchange that has a policy and somebody to answer to. */
 export interface KnownExchange extends Exchange {
   readonly policy: ActivePolicy;
+  /** Of the bundle, when the request arrived. */
+  readonly staleness: Staleness;
   readonly principal: Principal;
 }
 

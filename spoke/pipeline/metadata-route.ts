@@ -9,13 +9,14 @@ import { fullName, purl } from '@weir/shared/domain/coordinate.ts';
 import { join, rank, type Level } from '@weir/shared/domain/level.ts';
 import type { Reason, Verdict } from '@weir/shared/domain/verdict.ts';
 import { asWeirError } from '@weir/shared/errors/weir-error.ts';
+import { VERDICT_CACHE_LIMITS } from '../decision/verdict-cache.ts';
 import type { ClientReply, HiddenVersion, Route, View } from '../registries/adapter.ts';
 import { isNotModified } from '../response/conditional.ts';
 import { viewCacheControl, viewEtag } from '../response/etag.ts';
 import { hiddenVersion, viewEffect } from '../response/refusal.ts';
 import type { Answer, KnownExchange } from './exchange.ts';
 import { UNJUDGED } from './exchange.ts';
-import { actorClass, judge, judgeName, NO_CORE_METADATA, NOT_ARTIFACT } from './judge.ts';
+import { actorClass, asListed, judge, judgeName } from './judge.ts';
 import { notFound, refusedByPolicy } from './refuse.ts';
 import type { ActivePolicy, FoundDocument, PipelinePorts } from './ports.ts';
 import type { ReleaseReader } from './read-releases.ts';
@@ -36,6 +37,9 @@ interface PreparedView {
   readonly view: View;
   readonly etag: string;
   readonly validUntil: number | null;
+  /** Unix seconds; evidence such as an age moves on unnoticed, so nothing is kept for long. */
+  readonly preparedAt: number;
+  readonly usableUntil: number;
   /** Withheld from the client, document order. */
   readonly hidden: readonly HiddenVersion[];
   readonly summary: Pick<Answer, 'level' | 'floorLevel' | 'overlayLevel' | 'reasons' | 'exceptions' | 'input'>;
@@ -62,9 +66,8 @@ export function createMetadataRoute(ports: PipelinePorts, reader: ReleaseReader)
 
   function prepare(exchange: KnownExchange, route: MetadataRoute, found: FoundDocument): PreparedView {
     const { adapter, policy, publicBase } = exchange;
-    const staleness = ports.staleness();
     const now = Math.floor(exchange.atMs / 1000);
-    const actor = actorClass(exchange, staleness);
+    const actor = actorClass(exchange);
     const key = JSON.stringify([
       adapter.id,
       found.digest,
@@ -73,24 +76,14 @@ export function createMetadataRoute(ports: PipelinePorts, reader: ReleaseReader)
       route.detail,
       publicBase,
       actor,
+      exchange.staleness,
     ]);
     const cache = viewsOf(policy);
     const known = cache.get(key);
-    if (known !== undefined && (known.validUntil === null || known.validUntil > now)) return known;
+    if (known !== undefined && known.preparedAt <= now && now < known.usableUntil) return known;
 
     const releases = reader.read(adapter, found, route.name);
-    const verdicts = judge(
-      ports,
-      exchange,
-      'metadata',
-      releases,
-      releases.releases.map((release) => ({
-        release,
-        file: null,
-        content: NOT_ARTIFACT,
-        coreMetadata: NO_CORE_METADATA,
-      })),
-    );
+    const verdicts = judge(ports, exchange, 'metadata', releases, releases.releases.map(asListed));
     const refused: { readonly verdict: Verdict; readonly version: string }[] = [];
     const withheld: HiddenVersion[] = [];
     let validUntil: number | null = null;
@@ -113,6 +106,8 @@ export function createMetadataRoute(ports: PipelinePorts, reader: ReleaseReader)
     const prepared: PreparedView = {
       view,
       validUntil,
+      preparedAt: now,
+      usableUntil: Math.min(validUntil ?? Number.POSITIVE_INFINITY, now + VERDICT_CACHE_LIMITS.maxAgeS),
       hidden,
       summary: summarise(refused, verdicts[0]?.input ?? ''),
       encoded: new Map(),
@@ -123,7 +118,7 @@ export function createMetadataRoute(ports: PipelinePorts, reader: ReleaseReader)
         publicBase,
         bundle: policy.digest,
         actor: createHash('sha256').update(actor).digest('hex'),
-        stance: `${policy.settings.mode} ${staleness}`,
+        stance: `${policy.settings.mode} ${exchange.staleness}`,
         validUntil,
       }),
     };
@@ -141,7 +136,7 @@ export function createMetadataRoute(ports: PipelinePorts, reader: ReleaseReader)
       }
       const found = await ports.metadata.read(
         adapter.id,
-        fullName(route.name),
+        route.name,
         adapter.metadataRequest(route.name),
         exchange.signal,
       );

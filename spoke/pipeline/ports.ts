@@ -2,15 +2,17 @@
 // chance. Everything behind these ports can be slow or fail; nothing behind them decides.
 
 import type { Rules, Settings } from '@weir/shared/bundle/layers.ts';
+import type { PackageName } from '@weir/shared/domain/coordinate.ts';
 import type { Digest } from '@weir/shared/domain/digest.ts';
-import type { Verdict } from '@weir/shared/domain/verdict.ts';
-import type { PolicyInput } from '@weir/shared/policy/input.ts';
+import type { PolicyEngine } from '@weir/shared/policy/engine.ts';
+import type { Staleness } from '@weir/shared/policy/host-reasons.ts';
 import type { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
 import type { Random } from '@weir/shared/ports/random.ts';
 import type { RowDraft } from '@weir/shared/audit/row.ts';
+import type { VerdictCache } from '../decision/verdict-cache.ts';
 import type { IntelIndex } from '../evidence/intel-index.ts';
 import type { Authenticator } from '../identity/authenticate.ts';
 import type { Adapter, MetadataDocument, ReleaseFile, UpstreamRequest } from '../registries/adapter.ts';
@@ -22,11 +24,9 @@ export interface ActivePolicy {
   readonly rules: Rules;
   readonly intel: IntelIndex;
   readonly authenticator: Authenticator;
-  /** One verdict per candidate, in order. Synchronous and bounded: an engine failure is a verdict too. */
-  decide(input: PolicyInput): readonly Verdict[];
+  readonly engine: PolicyEngine;
+  readonly verdicts: VerdictCache;
 }
-
-export type Staleness = 'fresh' | 'warn' | 'restrict' | 'deny';
 
 export interface FoundDocument {
   readonly kind: 'found';
@@ -41,7 +41,7 @@ export interface MetadataPort {
   /** @throws WeirError `upstream_failed`, `timeout`, `too_large`, `resource_exhausted`, `unavailable` */
   read(
     registry: string,
-    name: string,
+    name: PackageName,
     request: UpstreamRequest,
     signal: AbortSignal,
   ): Promise<FoundDocument | { readonly kind: 'not_found' }>;
@@ -55,7 +55,7 @@ export interface MetadataPort {
 
 export interface ArtifactKey {
   readonly registry: string;
-  readonly name: string;
+  readonly name: PackageName;
   readonly file: ReleaseFile;
   /** `MetadataDocument.baseUrl` of the index that lists the file. */
   readonly documentUrl: string;
@@ -84,7 +84,7 @@ export interface Artifact {
   /** All bytes when they are few and complete; else they are read through `source`. */
   readonly bytes: Buffer | null;
   readonly source: ByteSource;
-  /** @throws WeirError `integrity` (with the computed digests in `detail`), `upstream_failed`, `too_large`, `timeout` */
+  /** @throws WeirError `integrity` (with `algorithm` and `got` in `detail`), `upstream_failed`, `too_large`, `timeout` */
   readonly verified: Promise<ContentDigests>;
 }
 

@@ -1,13 +1,13 @@
 // Requests that install nothing: ping, whoami, search, audits. Answered by the adapter, with what it needs from upstream
 // or from policy fetched for it here; internal names never leave.
 
-import { fullName, purl, type Coordinate } from '@weir/shared/domain/coordinate.ts';
+import { purl, type Coordinate } from '@weir/shared/domain/coordinate.ts';
 import { rank } from '@weir/shared/domain/level.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import { SERVICE_BODY_BYTES_MAX, type ClientReply, type RefusedSubject, type Route } from '../registries/adapter.ts';
 import { renderText } from '../response/texts.ts';
 import { UNJUDGED, type Answer, type KnownExchange } from './exchange.ts';
-import { judge, judgeName, NO_CORE_METADATA, NOT_ARTIFACT } from './judge.ts';
+import { asListed, judge, judgeName } from './judge.ts';
 import type { PipelinePorts } from './ports.ts';
 import type { ReleaseReader } from './read-releases.ts';
 
@@ -72,18 +72,12 @@ export function createServiceRoute(ports: PipelinePorts, reader: ReleaseReader):
     const [first] = list;
     if (first === undefined || judgeName(ports, exchange, 'check', first) !== undefined) return [];
     const { adapter, policy, signal } = exchange;
-    const found = await ports.metadata.read(adapter.id, fullName(first), adapter.metadataRequest(first), signal);
+    const found = await ports.metadata.read(adapter.id, first, adapter.metadataRequest(first), signal);
     if (found.kind === 'not_found') return [];
     const releases = reader.read(adapter, found, first);
     const wanted = new Set(list.map(({ version }) => version));
     const chosen = releases.releases.filter(({ version }) => wanted.has(version));
-    const verdicts = judge(
-      ports,
-      exchange,
-      'check',
-      releases,
-      chosen.map((release) => ({ release, file: null, content: NOT_ARTIFACT, coreMetadata: NO_CORE_METADATA })),
-    );
+    const verdicts = judge(ports, exchange, 'check', releases, chosen.map(asListed));
     return verdicts.flatMap((verdict, i) => {
       const version = chosen[i]?.version ?? '';
       const reason = verdict.reasons.find(({ effective }) => rank(effective) >= rank('pending'));

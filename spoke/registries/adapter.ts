@@ -240,6 +240,10 @@ export interface Adapter {
     releases: Releases,
     route: Extract<Route, { kind: 'artifact' | 'sidecar' }>,
   ): { release: Release; file: ReleaseFile } | undefined;
+  /** The small document in which an artifact describes itself, where the registry serves one beside it. */
+  coreMetadataFile?(file: ReleaseFile): ReleaseFile | undefined;
+  /** Reads that document; total, whatever the bytes. `licence` is undefined when it declares none. */
+  readCoreMetadata?(bytes: Uint8Array): { readonly licence: string | undefined };
   /** Order of versions for "nearest allowed": negative when a < b. */
   compareVersions(a: string, b: string): number;
   /** Content type of an artifact by file name. */

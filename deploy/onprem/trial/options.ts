@@ -22,9 +22,9 @@ export const USAGE = `npm start -- [options]
 Starts the whole federation on this machine: database, hub, and the spokes of two units.
 
   --home DIR             where all state lives            (WEIR_HOME, else .weir)
-  --admin-port N         hub: operators and scripts       (7400)
-  --federation-port N    hub: spokes, mutual TLS          (7401)
-  --join-port N          hub: enrollment                  (7402)
+  --admin-port N         hub: operators and scripts       (7440)
+  --federation-port N    hub: spokes, mutual TLS          (7443)
+  --join-port N          hub: enrollment                  (7444)
   --payments-port N      registry port of unit payments   (4873; N+1 is its admin port)
   --research-port N      registry port of unit research   (4883; N+1 is its admin port)
   --npm-upstream URL     registry behind npm clients      (this machine's npm setting)
@@ -67,9 +67,9 @@ export function readOptions(args: readonly string[], env: Readonly<Record<string
   const homeText = values.home ?? env['WEIR_HOME'];
   return {
     home: resolve(homeText === undefined || homeText === '' ? '.weir' : homeText),
-    adminPort: port('admin-port', 7400),
-    federationPort: port('federation-port', 7401),
-    joinPort: port('join-port', 7402),
+    adminPort: port('admin-port', 7440),
+    federationPort: port('federation-port', 7443),
+    joinPort: port('join-port', 7444),
     paymentsPort: port('payments-port', 4873),
     researchPort: port('research-port', 4883),
     npmUpstream: values['npm-upstream'] ?? '',

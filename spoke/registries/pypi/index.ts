@@ -2,6 +2,7 @@
 // the index address as pip's `--index-url` has it (the folder that holds one page per project).
 
 import type { Adapter, ReleaseFile, Release, Releases, Route } from '../adapter.ts';
+import { readCoreMetadata } from './core-metadata.ts';
 import { normalizeName } from './names.ts';
 import { compareVersions } from './pep440.ts';
 import { type ParsedIndex, readMetadata } from './read-metadata.ts';
@@ -9,8 +10,6 @@ import { renderRefusal } from './refusal.ts';
 import { METADATA_SUFFIX, match } from './route.ts';
 import { answerService } from './service.ts';
 import { renderView } from './view.ts';
-
-export { readCoreMetadata } from './core-metadata.ts';
 
 /** JSON carries upload times and sizes; older indexes answer with HTML. */
 const ACCEPT = 'application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1';
@@ -36,6 +35,7 @@ export const pypi: Adapter = {
   notice: () => [],
   findFile,
   coreMetadataFile: (file) => (file.metadataSha256 === null ? undefined : sidecarOf(file, file.metadataSha256)),
+  readCoreMetadata,
   compareVersions,
   artifactContentType: (file) =>
     file.endsWith(METADATA_SUFFIX) ? 'text/plain; charset=utf-8' : 'application/octet-stream',
