@@ -5,16 +5,21 @@ import { type Context, Script, createContext } from 'node:vm';
 
 const CALL = new Script('work()');
 
+/** The work was ended by its limit. */
+export class Interrupted extends Error {}
+
 export class Interruptible {
   readonly #scope: { work: () => void } = { work: () => undefined };
   readonly #context: Context = createContext(this.#scope);
 
-  /** The work's own result or exception; throws `ERR_SCRIPT_EXECUTION_TIMEOUT` once `limitMs` is over. */
+  /** The work's own result or exception; throws `Interrupted` once `limitMs` is over. */
   run<T>(work: () => T, limitMs: number): T {
     const results: T[] = [];
     this.#scope.work = () => void results.push(work());
     try {
       CALL.runInContext(this.#context, { timeout: limitMs });
+    } catch (thrown) {
+      throw isTimeout(thrown) ? new Interrupted(`did not return within ${limitMs} ms`) : thrown;
     } finally {
       this.#scope.work = () => undefined;
     }
@@ -22,6 +27,9 @@ export class Interruptible {
   }
 }
 
-export function isInterruption(thrown: unknown): boolean {
-  return thrown instanceof Error && 'code' in thrown && thrown.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT';
+/** The error of a timeout belongs to the other context, so that only its code tells it. */
+function isTimeout(thrown: unknown): boolean {
+  return (
+    typeof thrown === 'object' && thrown !== null && Reflect.get(thrown, 'code') === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
+  );
 }

@@ -11,7 +11,7 @@ import { WeirError, describeThrown } from '../errors/weir-error.ts';
 import type { Clock } from '../ports/clock.ts';
 import { decodeOutput } from './decode-output.ts';
 import { CanonicalBytes } from './input-bytes.ts';
-import { Interruptible, isInterruption } from './interruptible.ts';
+import { Interrupted, Interruptible } from './interruptible.ts';
 import { type LayerAnswer, type LayerFailed, failed } from './layer-answer.ts';
 import { FUEL_EXPORT, OUT_OF_FUEL, meter } from './meter.ts';
 import { readText, reserve } from './policy-abi.ts';
@@ -44,8 +44,9 @@ export const OVERLAY_LIMITS: LayerLimits = {
   inputBytes: 2 << 20,
 };
 
-/** Milliseconds for making an instance: start function, data, first look-ups. */
-const LOAD_DEADLINE_MS = 2000;
+/** Milliseconds for making an instance (start function, data, first look-ups): of the module, and of the SDK around it. */
+const LOAD_DEADLINE_MS = 1000;
+const INTERRUPT_MS = 2 * LOAD_DEADLINE_MS;
 const INITIAL_PAGES = 5;
 const ABORT_TEXT_BYTES = 300;
 const TABLE_BYTES = 64 << 10;
@@ -141,7 +142,7 @@ export class WasmLayer {
   }
 
   #make(): PolicyInstance {
-    return this.#guard.run(() => new PolicyInstance(this.#module, this.#options), LOAD_DEADLINE_MS);
+    return this.#guard.run(() => new PolicyInstance(this.#module, this.#options), INTERRUPT_MS);
   }
 }
 
@@ -269,7 +270,7 @@ function callBuiltin(id: number): never {
 
 function failureOf(thrown: unknown): LayerFailed {
   const detail = describeThrown(thrown);
-  if (thrown instanceof Overrun || isInterruption(thrown)) return failed('timeout', detail);
+  if (thrown instanceof Overrun || thrown instanceof Interrupted) return failed('timeout', detail);
   if (thrown instanceof Aborted) return failed(detail.includes('malloc') ? 'memory' : 'threw', detail);
   if (thrown instanceof RangeError) return failed(/call stack/i.test(detail) ? 'stack' : 'memory', detail);
   return failed('threw', detail);

@@ -17,6 +17,9 @@ export const asm = {
   drop: [0x1a],
   forever: [0x03, 0x40, 0x0c, 0x00, 0x0b],
   unreachable: [0x00],
+  load: [0x28, 2, 0],
+  addAndStore: [0x6a, 0x36, 2, 0],
+  lessThanSelect: [0x48, 0x1b],
   memoryGrow: (pages: number): number[] => [...asm.const(pages), 0x40, 0x00],
   /** An endless loop of something that leaves the stack as it was. */
   repeat: (body: readonly number[]): number[] => [0x03, 0x40, ...body, 0x0c, 0x00, 0x0b],

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { digestOf } from '@weir/shared/domain/digest.ts';
 import type { Exception } from '@weir/shared/domain/exception.ts';
 import type { Level } from '@weir/shared/domain/level.ts';
+import type { Verdict } from '@weir/shared/domain/verdict.ts';
 import type { EngineEvent } from '@weir/shared/policy/engine.ts';
 import type { Candidate } from '@weir/shared/policy/input.ts';
 import { createStrikes } from '@weir/shared/policy/strikes.ts';
@@ -188,7 +189,7 @@ test('a batch gives each candidate what it would get alone', async () => {
   assert.equal(together.length, many.length);
   assert.equal(new Set(together.map((verdict) => verdict.input)).size, 1);
   for (const i of [0, 1, 2, 3, 4, 345, 699]) {
-    const alone = plain?.decide(inputOf(many[i] as Candidate))[0];
+    const alone: Verdict | undefined = plain?.decide(inputOf(many[i] as Candidate))[0];
     assert.deepEqual({ ...together[i], input: '' }, { ...alone, input: '' });
   }
   assert.equal(together[2]?.level, 'allow', 'the one version with an exception');
