@@ -38,7 +38,8 @@ export function opaAnswers(folder: OpaFolder, sources: readonly string[], entryp
   return async (questions) => {
     if (questions.length === 0) return [];
     const target = `data.${entrypoint.replaceAll('/', '.')}`;
-    const query = `{format_int(i, 10): r | some i, q in input.questions; r := ${target} with input as q.input with data.settings as q.settings}`;
+    // The values are bound to variables first: `with input as q.input` silently yields nothing in OPA 1.22.
+    const query = `{key: r | some i, q in input.questions; key := format_int(i, 10); document := q.input; under := q.settings; r := ${target} with input as document with data.settings as under}`;
     const { status, stdout, stderr } = await folder.run(
       [
         'eval',

@@ -141,7 +141,11 @@ async function passAll(
 
   const modules = await parseAll(folder, SOURCE, tree.rules);
   const testModules = await parseAll(folder, SOURCE, tree.tests);
-  const libraryModules = await parseAll(folder, LIBRARY, library);
+  const libraryModules = await parseAll(
+    folder,
+    LIBRARY,
+    library.filter(({ path }) => !path.endsWith('_test.rego')),
+  );
   demand('namespace', packageFindings(scope, modules, testModules, floorFiles));
 
   const checked = await folder.run([
@@ -213,37 +217,39 @@ async function passAll(
   };
 }
 
-/** The published floor was judged before; a tree that no longer reads is a fault of the store. */
-function treeOf(files: readonly SourceFile[]): SourceTree {
+/** A published tree, which was judged before; when it no longer reads, that is a fault of the store: throws `corrupt`. */
+export function treeOf(files: readonly SourceFile[]): SourceTree {
   const read = readTree(files);
   if (read.ok) return read.tree;
-  throw new WeirError('corrupt', 'the published floor cannot be read again');
+  throw new WeirError('corrupt', 'a published tree cannot be read again');
 }
 
 const LIBRARY_PACKAGE = /^package[ \t]+weir(?:\.lib(?:\.[a-z_][a-z0-9_.]*)?)?[ \t]*$/m;
 
-/** Files of the floor that overlays are compiled with: packages `weir.lib.*`, and `weir` itself, which only annotates. */
+/**
+ * Files of the floor that overlays are compiled and tested with: packages `weir.lib.*`, fixtures for tests among them, and
+ * `weir` itself, which only annotates.
+ */
 export function libraryOf(floor: readonly SourceFile[]): readonly SourceFile[] {
   return floor.filter(
-    ({ path, content }) =>
-      path.endsWith('.rego') && !path.endsWith('_test.rego') && LIBRARY_PACKAGE.test(new TextDecoder().decode(content)),
+    ({ path, content }) => path.endsWith('.rego') && LIBRARY_PACKAGE.test(new TextDecoder().decode(content)),
   );
 }
 
-async function parseAll(folder: OpaFolder, place: string, files: readonly SourceFile[]): Promise<readonly Module[]> {
+async function parseAll(folder: OpaFolder, root: string, files: readonly SourceFile[]): Promise<readonly Module[]> {
   const modules: Module[] = [];
   const faults: GateFinding[] = [];
   for (let at = 0; at < files.length; at += PARSERS) {
     const group = files.slice(at, at + PARSERS);
     const parsed = await Promise.all(
       group.map(({ path }) =>
-        folder.run(['parse', '--format', 'json', '--json-include', 'locations,-comments', `${place}/${path}`]),
+        folder.run(['parse', '--format', 'json', '--json-include', 'locations,-comments', `${root}/${path}`]),
       ),
     );
     for (const [index, result] of parsed.entries()) {
       const path = group[index]?.path ?? '';
       if (result.status === 0) modules.push(readModule(path, JSON.parse(result.stdout)));
-      else faults.push(...opaFindings('parse', result, place));
+      else faults.push(...opaFindings('parse', result, root));
     }
   }
   demand('parse', faults);

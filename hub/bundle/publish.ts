@@ -1,0 +1,494 @@
+// Publishing: what an operator changes passes its gates, is stored, and every unit that it concerns gets its next signed
+// bundle. A refused change leaves nothing behind; a unit's bundle is only ever added to, so a spoke can always tell the
+// newest. Several hub replicas may publish at once: the store lets one win and the other begins again.
+
+import {
+  exceptionsSchema,
+  intelSchema,
+  rulesSchema,
+  selftestSchema,
+  type Exceptions,
+  type Rules,
+  type Selftest,
+  type Settings,
+} from '@weir/shared/bundle/layers.ts';
+import type { LayerName, LayerRef } from '@weir/shared/bundle/manifest.ts';
+import { bundleDigest, statementBytes } from '@weir/shared/bundle/statement.ts';
+import { canonicalJson } from '@weir/shared/crypto/canonical-json.ts';
+import { digestOf, type Digest } from '@weir/shared/domain/digest.ts';
+import type { Json, JsonObject } from '@weir/shared/domain/json.ts';
+import { WeirError } from '@weir/shared/errors/weir-error.ts';
+import type { Clock } from '@weir/shared/ports/clock.ts';
+import type { Logger } from '@weir/shared/ports/logger.ts';
+import type { BundleStore, StoredBundle } from '../store/bundle-store.ts';
+import type { DocumentKind, PolicyScope, PolicyStore, PolicyVersion, SourceFile } from '../store/policy-store.ts';
+import type { UnitRecord, UnitStore } from '../store/unit-store.ts';
+import type { UnitTokenStore } from '../store/unit-token-store.ts';
+import {
+  exceptionsFor,
+  identitiesOf,
+  jsonLayer,
+  layerOf,
+  manifestOf,
+  mergeRules,
+  sameLayers,
+  selftestOf,
+  settingsOf,
+  type Layer,
+} from './assemble.ts';
+
+export const PUBLISH_LIMITS = {
+  /** Tries against other publishers of the same unit. */
+  attempts: 8,
+  /** Bytes read from the layer store at a time. */
+  chunkBytes: 1 << 20,
+  /** A bundle with less life than this is issued again, seconds. */
+  renewBeforeS: 30 * 86_400,
+} as const;
+
+/** Default life of a bundle, seconds. */
+export const BUNDLE_LIFETIME_S = 90 * 86_400;
+
+/** An objection of a gate; see `hub/floor`. */
+export interface Objection {
+  readonly gate: string;
+  readonly file: string;
+  readonly line: number;
+  readonly message: string;
+}
+
+/** What a policy tree became. */
+export interface CompiledPolicy {
+  readonly module: Uint8Array;
+  readonly rules: Rules;
+  readonly vectors: readonly { readonly name: string; readonly input: Json; readonly output: Json }[];
+  readonly readsVersion: boolean;
+  readonly versionUse: string;
+  readonly coverage: number;
+}
+
+type Judged =
+  | { readonly ok: true; readonly compiled: CompiledPolicy }
+  | { readonly ok: false; readonly findings: readonly Objection[] };
+
+export interface PublisherPorts {
+  readonly policies: PolicyStore;
+  readonly bundles: BundleStore;
+  readonly units: UnitStore;
+  readonly tokens: UnitTokenStore;
+  readonly gates: {
+    floor(files: readonly SourceFile[]): Promise<Judged>;
+    overlay(unit: string, files: readonly SourceFile[], floor: readonly SourceFile[]): Promise<Judged>;
+  };
+  readonly selftests: (request: {
+    readonly scope: PolicyScope;
+    readonly module: Uint8Array;
+    readonly files: readonly SourceFile[];
+    readonly floor: readonly SourceFile[];
+    readonly settings: Settings;
+    readonly documents: readonly { readonly name: string; readonly input: Json }[];
+  }) => Promise<Selftest['vectors'] | readonly SelftestVector[]>;
+  /** Signs statement bytes; resolves to envelope bytes. */
+  readonly sign: (statement: Uint8Array) => Promise<Uint8Array>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+interface SelftestVector {
+  readonly name: string;
+  readonly layer: 'floor' | 'overlay';
+  readonly input: Json;
+  readonly output: Json;
+}
+
+export interface PublisherOptions {
+  readonly workspace: string;
+  /** Raised by an operator when a signing history has to start anew. */
+  readonly epoch: number;
+  readonly lifetimeS?: number;
+}
+
+export interface PublishedBundle {
+  readonly unit: string;
+  readonly digest: Digest;
+  readonly epoch: number;
+  readonly version: number;
+}
+
+export interface PolicyOutcome {
+  readonly published: boolean;
+  /** Empty when published, or when a dry run found nothing. */
+  readonly findings: readonly Objection[];
+  /** 0 when not published. */
+  readonly version: number;
+  readonly bundles: readonly PublishedBundle[];
+}
+
+export interface PolicyRequest {
+  readonly files: readonly SourceFile[];
+  readonly note: string;
+  /** Operator name. */
+  readonly by: string;
+  /** Run the gates only. */
+  readonly dryRun: boolean;
+}
+
+export interface Publisher {
+  publishFloor(request: PolicyRequest): Promise<PolicyOutcome>;
+  /** Throws `not_found` for an unknown unit and `conflict` while no floor is published. */
+  publishOverlay(unit: string, request: PolicyRequest): Promise<PolicyOutcome>;
+  /** `weir.intel/v1` JSON. Throws `invalid_argument` naming the first fault. */
+  publishIntel(bytes: Uint8Array, by: string): Promise<readonly PublishedBundle[]>;
+  /** `weir.exceptions/v1` JSON: all exceptions in force, of every unit. Throws like `publishIntel`. */
+  publishExceptions(bytes: Uint8Array, by: string): Promise<readonly PublishedBundle[]>;
+  /**
+   * Brings one unit's bundle up to date after its settings or tokens changed. Undefined when nothing changed, or while there
+   * is no floor or no intel yet.
+   */
+  refresh(unit: string): Promise<PublishedBundle | undefined>;
+  /** Issues again what will expire soon; run it daily. */
+  renewExpiring(): Promise<readonly PublishedBundle[]>;
+}
+
+export function createPublisher(ports: PublisherPorts, options: PublisherOptions): Publisher {
+  return new BundlePublisher(ports, options);
+}
+
+class BundlePublisher implements Publisher {
+  readonly #ports: PublisherPorts;
+  readonly #options: PublisherOptions;
+
+  constructor(ports: PublisherPorts, options: PublisherOptions) {
+    this.#ports = ports;
+    this.#options = options;
+  }
+
+  async publishFloor({ files, note, by, dryRun }: PolicyRequest): Promise<PolicyOutcome> {
+    const judged = await this.#ports.gates.floor(policyFiles(files));
+    if (!judged.ok) return refused(judged.findings);
+    const intel = intelOf(files);
+    if (intel !== undefined) parseDocument('intel', intel);
+    if (dryRun) return refused([]);
+    const facts = { reads_version: judged.compiled.readsVersion };
+    const version = await this.#insert({ kind: 'floor' }, policyFiles(files), judged.compiled, { facts, note, by });
+    if (intel !== undefined) await this.#insertDocument('intel', intel, by);
+    return { published: true, findings: [], version: version.version, bundles: await this.#refreshAll() };
+  }
+
+  async publishOverlay(unit: string, { files, note, by, dryRun }: PolicyRequest): Promise<PolicyOutcome> {
+    await this.#unit(unit);
+    const floor = await this.#ports.policies.latest({ kind: 'floor' });
+    if (floor === undefined) {
+      throw new WeirError('conflict', 'an overlay needs a floor and none is published', {
+        next: 'publish the floor first',
+      });
+    }
+    const floorFiles = await this.#sources({ kind: 'floor' }, floor.version);
+    const judged = await this.#ports.gates.overlay(unit, files, floorFiles);
+    if (!judged.ok) return refused(judged.findings);
+    if (dryRun) return refused([]);
+    const scope = { kind: 'overlay', unit } as const;
+    const facts = { reads_version: judged.compiled.readsVersion, floor_version: floor.version };
+    const version = await this.#insert(scope, files, judged.compiled, { facts, note, by });
+    const bundle = await this.refresh(unit);
+    return { published: true, findings: [], version: version.version, bundles: bundle === undefined ? [] : [bundle] };
+  }
+
+  async publishIntel(bytes: Uint8Array, by: string): Promise<readonly PublishedBundle[]> {
+    await this.#insertDocument('intel', bytes, by);
+    return this.#refreshAll();
+  }
+
+  async publishExceptions(bytes: Uint8Array, by: string): Promise<readonly PublishedBundle[]> {
+    await this.#insertDocument('exceptions', bytes, by);
+    return this.#refreshAll();
+  }
+
+  async refresh(unit: string): Promise<PublishedBundle | undefined> {
+    return this.#next(await this.#unit(unit), false);
+  }
+
+  async renewExpiring(): Promise<readonly PublishedBundle[]> {
+    const renewed: PublishedBundle[] = [];
+    for (const unit of await this.#ports.units.listUnits()) {
+      const current = await this.#ports.bundles.currentBundle(unit.name);
+      if (current === undefined || current.expires - this.#now() > PUBLISH_LIMITS.renewBeforeS) continue;
+      const bundle = await this.#next(unit, true);
+      if (bundle !== undefined) renewed.push(bundle);
+    }
+    return renewed;
+  }
+
+  async #refreshAll(): Promise<readonly PublishedBundle[]> {
+    const published: PublishedBundle[] = [];
+    for (const unit of await this.#ports.units.listUnits()) {
+      const bundle = await this.#next(unit, false);
+      if (bundle !== undefined) published.push(bundle);
+    }
+    return published;
+  }
+
+  /** The unit's next bundle, unless nothing changed (and `renew` is not asked for) or a part is still missing. */
+  async #next(unit: UnitRecord, renew: boolean): Promise<PublishedBundle | undefined> {
+    for (let attempt = 0; attempt < PUBLISH_LIMITS.attempts; attempt += 1) {
+      const current = await this.#ports.bundles.currentBundle(unit.name);
+      const record = attempt === 0 ? unit : await this.#unit(unit.name);
+      const gathered = await this.#gather(record, current);
+      if (gathered === undefined) return undefined;
+      const inOrder = current !== undefined && current.epoch >= this.#options.epoch;
+      if (inOrder && !renew && sameLayers(current.layers, gathered.layers)) return undefined;
+      const bundle = await this.#sign(unit.name, current, gathered);
+      if ((await this.#ports.bundles.insertBundle(bundle)) === 'inserted') {
+        const { digest, epoch, version } = bundle;
+        this.#ports.logger.info({ unit: unit.name, digest, epoch, version }, 'bundle published');
+        return { unit: unit.name, digest, epoch, version };
+      }
+    }
+    throw new WeirError('conflict', `other publishers kept ahead of unit ${unit.name}`, { retry: 'later' });
+  }
+
+  async #sign(unit: string, current: StoredBundle | undefined, gathered: Gathered): Promise<StoredBundle> {
+    const epoch = Math.max(this.#options.epoch, current?.epoch ?? 0);
+    const manifest = manifestOf({
+      workspace: this.#options.workspace,
+      unit,
+      epoch,
+      version: current === undefined || epoch > current.epoch ? 1 : current.version + 1,
+      prev: current?.digest ?? null,
+      issuedAt: this.#now(),
+      lifetimeS: this.#options.lifetimeS ?? BUNDLE_LIFETIME_S,
+      layers: gathered.layers,
+      readsVersion: gathered.readsVersion,
+    });
+    const statement = statementBytes(manifest);
+    return {
+      unit,
+      epoch: manifest.epoch,
+      version: manifest.version,
+      digest: bundleDigest(statement),
+      prev: manifest.prev,
+      issuedAt: manifest.issued_at,
+      expires: manifest.expires,
+      layers: manifest.layers,
+      envelope: await this.#ports.sign(statement),
+    };
+  }
+
+  /** Every layer of the unit's next bundle, stored; undefined while there is no floor or no intel. */
+  async #gather(unit: UnitRecord, current: StoredBundle | undefined): Promise<Gathered | undefined> {
+    const { policies, tokens, clock } = this.#ports;
+    const floor = await policies.latest({ kind: 'floor' });
+    const intel = await policies.latestDocument('intel');
+    if (floor === undefined || intel === undefined) return undefined;
+    const overlay = await policies.latest({ kind: 'overlay', unit: unit.name });
+    const settings = jsonLayer('settings', settingsOf(unit.name, unit.settings));
+    const rules = mergeRules(
+      await this.#readJson(layerRef(floor, 'rules'), rulesSchema),
+      overlay === undefined ? null : await this.#readJson(layerRef(overlay, 'rules'), rulesSchema),
+    );
+    const made: Layer[] = [
+      settings,
+      jsonLayer('rules', rules),
+      jsonLayer('exceptions', exceptionsFor(unit.name, await this.#exceptions())),
+      jsonLayer('identities', identitiesOf(unit.name, await tokens.activeTokens(unit.name, clock.nowMs()))),
+    ];
+    const kept: LayerRef[] = [
+      layerRef(floor, 'floor'),
+      { name: 'intel', media_type: 'application/vnd.weir.intel.v1+json', digest: intel.digest, size: intel.size },
+    ];
+    if (overlay !== undefined) kept.push(layerRef(overlay, 'overlay'));
+    const selftest = await this.#selftest(unit, { floor, overlay, settings: settings.ref }, current);
+    if (selftest instanceof Uint8Array) made.push(layerOf('selftest', selftest));
+    else kept.push(selftest);
+    for (const { ref, bytes } of made) await this.#ports.bundles.putLayer(ref.digest, bytes);
+    return {
+      layers: [...kept, ...made.map(({ ref }) => ref)],
+      readsVersion: [floor, overlay].some((policy) => policy !== undefined && policy.facts['reads_version'] !== false),
+    };
+  }
+
+  /** The vectors under the unit's settings; those of the current bundle when nothing that they depend on has changed. */
+  async #selftest(
+    unit: UnitRecord,
+    parts: { readonly floor: PolicyVersion; readonly overlay: PolicyVersion | undefined; readonly settings: LayerRef },
+    current: StoredBundle | undefined,
+  ): Promise<LayerRef | Uint8Array> {
+    const { floor, overlay, settings } = parts;
+    const source = digestOf(
+      canonicalJson([floor.digest, overlay?.digest ?? '', overlay?.facts['floor_version'] ?? 0, settings.digest]),
+    );
+    const remembered = this.#selftests.get(unit.name);
+    if (
+      remembered?.source === source &&
+      current?.layers.some(({ digest }) => digest === remembered.ref.digest) === true
+    ) {
+      return remembered.ref;
+    }
+    const floorFiles = await this.#sources({ kind: 'floor' }, floor.version);
+    const documents = (await this.#readJson(layerRef(floor, 'selftest'), selftestSchema))
+      .vectors as readonly Document[];
+    const vectors: SelftestVector[] = [];
+    vectors.push(
+      ...((await this.#ports.selftests({
+        scope: { kind: 'floor' },
+        module: await this.#read(layerRef(floor, 'floor')),
+        files: floorFiles,
+        floor: [],
+        settings: unit.settings,
+        documents,
+      })) as readonly SelftestVector[]),
+    );
+    if (overlay !== undefined) {
+      const scope = { kind: 'overlay', unit: unit.name } as const;
+      const own = (await this.#readJson(layerRef(overlay, 'selftest'), selftestSchema)).vectors as readonly Document[];
+      const library = Number(overlay.facts['floor_version'] ?? floor.version);
+      vectors.push(
+        ...((await this.#ports.selftests({
+          scope,
+          module: await this.#read(layerRef(overlay, 'overlay')),
+          files: await this.#sources(scope, overlay.version),
+          floor: library === floor.version ? floorFiles : await this.#sources({ kind: 'floor' }, library),
+          settings: unit.settings,
+          documents: [...own, ...documents],
+        })) as readonly SelftestVector[]),
+      );
+    }
+    const layer = jsonLayer('selftest', selftestOf(vectors as Selftest['vectors']));
+    this.#selftests.set(unit.name, { source, ref: layer.ref });
+    return layer.bytes;
+  }
+
+  /** By unit, what the last computed vectors depend on. Units are few and each has one entry. */
+  readonly #selftests = new Map<string, { readonly source: Digest; readonly ref: LayerRef }>();
+
+  async #insert(
+    scope: PolicyScope,
+    files: readonly SourceFile[],
+    compiled: CompiledPolicy,
+    extra: { readonly facts: JsonObject; readonly note: string; readonly by: string },
+  ): Promise<PolicyVersion> {
+    const layer = scope.kind === 'floor' ? scope.kind : 'overlay';
+    const vectors = compiled.vectors.map(({ name, input, output }) => ({ name, layer, input, output }));
+    const layers = [
+      layerOf(layer, compiled.module),
+      jsonLayer('rules', compiled.rules),
+      jsonLayer('selftest', selftestOf(vectors as Selftest['vectors'])),
+    ];
+    for (const { ref, bytes } of layers) await this.#ports.bundles.putLayer(ref.digest, bytes);
+    return this.#ports.policies.insertSources({
+      scope,
+      files,
+      digest: treeDigest(files),
+      layers: layers.map(({ ref }) => ref),
+      facts: { ...extra.facts, coverage: compiled.coverage, version_use: compiled.versionUse },
+      rules: compiled.rules.rules.length,
+      note: extra.note,
+      by: extra.by,
+    });
+  }
+
+  async #insertDocument(kind: DocumentKind, bytes: Uint8Array, by: string): Promise<void> {
+    const { ref, bytes: canonical } = jsonLayer(kind, parseDocument(kind, bytes));
+    const latest = await this.#ports.policies.latestDocument(kind);
+    if (latest?.digest === ref.digest) return;
+    await this.#ports.bundles.putLayer(ref.digest, canonical);
+    await this.#ports.policies.insertDocument({ kind, digest: ref.digest, size: ref.size, by });
+  }
+
+  async #exceptions(): Promise<Exceptions> {
+    const latest = await this.#ports.policies.latestDocument('exceptions');
+    if (latest === undefined) return { schema: 'weir.exceptions/v1', exceptions: [] };
+    return this.#readJson(latest, exceptionsSchema);
+  }
+
+  async #unit(name: string): Promise<UnitRecord> {
+    const unit = await this.#ports.units.unit(name);
+    if (unit === undefined) throw new WeirError('not_found', `there is no unit ${name}`);
+    return unit;
+  }
+
+  async #sources(scope: PolicyScope, version: number): Promise<readonly SourceFile[]> {
+    const files = await this.#ports.policies.read(scope, version);
+    if (files === undefined) throw new WeirError('corrupt', 'a published policy has lost its sources');
+    return files;
+  }
+
+  async #readJson<T>(
+    ref: { readonly digest: Digest; readonly size: number },
+    schema: { parse(value: unknown): T },
+  ): Promise<T> {
+    return schema.parse(JSON.parse(new TextDecoder().decode(await this.#read(ref))));
+  }
+
+  async #read({ digest, size }: { readonly digest: Digest; readonly size: number }): Promise<Uint8Array> {
+    const bytes = new Uint8Array(size);
+    for (let at = 0; at < size; ) {
+      const chunk = await this.#ports.bundles.readLayer(digest, at, Math.min(PUBLISH_LIMITS.chunkBytes, size - at));
+      if (chunk === undefined || chunk.byteLength === 0)
+        throw new WeirError('corrupt', 'a layer is missing from the store');
+      bytes.set(chunk, at);
+      at += chunk.byteLength;
+    }
+    return bytes;
+  }
+
+  #now(): number {
+    return Math.floor(this.#ports.clock.nowMs() / 1000);
+  }
+}
+
+interface Gathered {
+  readonly layers: readonly LayerRef[];
+  readonly readsVersion: boolean;
+}
+
+interface Document {
+  readonly name: string;
+  readonly input: Json;
+}
+
+function refused(findings: readonly Objection[]): PolicyOutcome {
+  return { published: false, findings, version: 0, bundles: [] };
+}
+
+function layerRef(policy: PolicyVersion, name: LayerName): LayerRef {
+  const ref = policy.layers.find((layer) => layer.name === name);
+  if (ref === undefined) throw new WeirError('corrupt', `a published policy has no ${name} layer`);
+  return ref;
+}
+
+/** Digest over paths and contents, whatever their order. */
+export function treeDigest(files: readonly SourceFile[]): Digest {
+  return digestOf(
+    canonicalJson(
+      files.map(({ path, content }) => [path, digestOf(content)] as const).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+    ),
+  );
+}
+
+const INTEL_FILE = 'intel/intel.json';
+
+/** A floor checkout may bring the datasets that it was written against; they are published beside it, not compiled. */
+function intelOf(files: readonly SourceFile[]): Uint8Array | undefined {
+  return files.find(({ path }) => path === INTEL_FILE)?.content;
+}
+
+function policyFiles(files: readonly SourceFile[]): readonly SourceFile[] {
+  return files.filter(({ path }) => path !== INTEL_FILE);
+}
+
+function parseDocument(kind: DocumentKind, bytes: Uint8Array): unknown {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new WeirError('invalid_argument', `the ${kind} document is not json`, { cause });
+  }
+  const parsed = (kind === 'intel' ? intelSchema : exceptionsSchema).safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new WeirError(
+    'invalid_argument',
+    `the ${kind} document is malformed at ${issue?.path.join('.')}: ${issue?.message}`,
+  );
+}
