@@ -45,4 +45,11 @@ export const METRICS = {
   weir_hub_audit_store_seconds: histogram('Storing a batch of audit rows, waiting for its turn included'),
   weir_spoke_audit_upload_failures_total: counter('Interrupted or refused audit uploads'),
   weir_spoke_audit_unacknowledged_rows: gauge('Audit rows that the hub has not committed yet'),
+  weir_bundle_stages_total: counter('Stages that offered bundles reached', 'stage'),
+  weir_bundle_stage_seconds: histogram('Time to reach a stage from the one before', 'stage'),
+  weir_bundle_refusals_total: counter('Bundles refused, offered or on disk', 'nack'),
+  weir_bundle_boots_total: counter('Starts by where the bundle came from', 'from'),
+  weir_bundle_epoch: gauge('Epoch of the active bundle'),
+  weir_bundle_version: gauge('Version of the active bundle'),
+  weir_bundle_expires_seconds: gauge('Unix time at which the active bundle expires'),
 } as const satisfies Readonly<Record<string, MetricDeclaration>>;
