@@ -105,8 +105,9 @@ export function createIngest(parts: {
         const detail = `row ${outcome.index} is stored with other bytes`;
         return { ...nack(batch, 'fork', detail, 0), nextIndex: outcome.nextIndex };
       }
-      metrics.count('weir_hub_audit_rows_total', { outcome: 'stored' }, outcome.added);
-      metrics.count('weir_hub_audit_rows_total', { outcome: 'repeated' }, rows.length - outcome.added);
+      const { unit } = from;
+      metrics.count('weir_hub_audit_rows_total', { unit }, outcome.added);
+      metrics.count('weir_hub_audit_repeated_total', { unit }, rows.length - outcome.added);
       if (outcome.added > 0) for (const heard of listeners) heard();
       return { kind: 'ack', log: batch.log, nextIndex: outcome.nextIndex, receipt: new Uint8Array() };
     } catch (thrown) {

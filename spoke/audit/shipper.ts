@@ -127,7 +127,7 @@ export function createShipper(parts: ShipperParts): Shipper {
 
   function acknowledge(nextIndex: number): void {
     acknowledged = Math.max(acknowledged, nextIndex);
-    metrics.gauge('weir_spoke_audit_acknowledged', acknowledged);
+    metrics.gauge('weir_spoke_audit_unacknowledged_rows', log.stats().durableIndex - acknowledged);
     log.acknowledge(nextIndex).catch((thrown: unknown) => {
       // The hub remembers; a spoke that forgets asks again.
       logger.warn({ log: log.id, error: describeThrown(thrown) }, 'the upload position could not be written down');

@@ -14,6 +14,7 @@ import { refusedDraft, servedDraft, uuid } from './sample-rows.ts';
 const KIB = 1024;
 const SMALL: SpoolLimits = { segmentBytes: 64 * KIB, totalBytes: 4 * 64 * KIB, keepBytes: 0, pendingBytes: 1 << 20 };
 
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 const noop = (): void => undefined;
 
 let nowMs = 0;
@@ -108,21 +109,17 @@ test('appends that arrive during a write share the next one', async () => {
 test('an append resolves only once its bytes are in the durable file', async () => {
   const disk = memoryDisk();
   const log = await open(disk);
-  let release = noop;
-  const held = new Promise<void>((resolve) => {
-    release = resolve;
-  });
-  const allowed = () => new Promise<void>((resolve) => setImmediate(resolve));
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
   let resolved = false;
   disk.turn = async () => {
     await held;
-    await allowed();
+    await turn();
   };
   const appending = log.append(servedDraft()).then(() => {
     resolved = true;
     return undefined;
   });
-  for (let n = 0; n < 20; n += 1) await allowed();
+  for (let n = 0; n < 20; n += 1) await turn();
   assert.equal(resolved, false);
   assert.equal((await rowsOf(log)).length, 0);
   release();
