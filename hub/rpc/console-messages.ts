@@ -1,9 +1,8 @@
 // Encoders of the console's read models, shared by its services.
 
 import { canonicalJson } from '@weir/shared/crypto/canonical-json.ts';
-import type { JsonObject } from '@weir/shared/domain/json.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
-import { encodeBundleLine, WIRE_MODES } from '@weir/shared/wire/fleet.ts';
+import { type BundleLine, encodeBundleLine, WIRE_MODES } from '@weir/shared/wire/fleet.ts';
 import type { FleetSpoke } from '../fleet/fleet.ts';
 import type { BundleRecord } from '../store/bundle-store.ts';
 import { PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, type PageRequest } from '../store/page.ts';
@@ -23,7 +22,7 @@ export function encodeUnit(unit: UnitRecord, bundle: BundleRecord | null) {
     name: unit.name,
     mode: WIRE_MODES[unit.settings.mode],
     createdAtMs: BigInt(unit.createdAtMs),
-    settings: canonicalJson(unit.settings as unknown as JsonObject),
+    settings: canonicalJson(unit.settings),
     ...(bundle === null ? {} : { bundle: encodeBundleLine(bundle) }),
   };
 }
@@ -38,7 +37,7 @@ export function encodeBundle(bundle: BundleRecord) {
   };
 }
 
-export function encodePublished(bundle: BundleRecord) {
+export function encodePublished(bundle: BundleLine & { readonly unit: string }) {
   return { unit: bundle.unit, bundle: encodeBundleLine(bundle) };
 }
 

@@ -1,32 +1,33 @@
 // The one table from Weir's errors to RPC statuses (gRPC and Connect number them alike). A WeirError's message is safe to
 // show; anything else becomes `internal error`, and its text goes to the log only.
 
+import { Code } from '@connectrpc/connect';
 import { type ErrorCode, WeirError } from '@weir/shared/errors/weir-error.ts';
 
 const STATUS = {
-  cancelled: 1,
-  invalid_argument: 3,
-  unparsable: 3,
-  too_large: 3,
-  timeout: 4,
-  not_found: 5,
-  forbidden: 7,
-  untrusted: 7,
-  resource_exhausted: 8,
-  conflict: 9,
-  unsupported: 12,
-  engine_failed: 13,
-  internal: 13,
-  unavailable: 14,
-  upstream_failed: 14,
-  spool_failed: 14,
-  integrity: 15,
-  corrupt: 15,
-  unauthenticated: 16,
-} as const satisfies Record<ErrorCode, number>;
+  cancelled: Code.Canceled,
+  invalid_argument: Code.InvalidArgument,
+  unparsable: Code.InvalidArgument,
+  too_large: Code.InvalidArgument,
+  timeout: Code.DeadlineExceeded,
+  not_found: Code.NotFound,
+  forbidden: Code.PermissionDenied,
+  untrusted: Code.PermissionDenied,
+  resource_exhausted: Code.ResourceExhausted,
+  conflict: Code.FailedPrecondition,
+  unsupported: Code.Unimplemented,
+  engine_failed: Code.Internal,
+  internal: Code.Internal,
+  unavailable: Code.Unavailable,
+  upstream_failed: Code.Unavailable,
+  spool_failed: Code.Unavailable,
+  integrity: Code.DataLoss,
+  corrupt: Code.DataLoss,
+  unauthenticated: Code.Unauthenticated,
+} as const satisfies Record<ErrorCode, Code>;
 
 export interface RpcStatus {
-  readonly code: number;
+  readonly code: Code;
   readonly message: string;
   /** Trailers: `weir-code`, `weir-retry` and, percent-encoded, `weir-next`. */
   readonly trailers: Readonly<Record<string, string>>;

@@ -3,11 +3,11 @@
 import type { PolicyService, SourceFile as WireFile } from '@weir/proto/weir/console/v1/console_pb.ts';
 import { isDigest } from '@weir/shared/domain/digest.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
+import type { PolicyOutcome, Publisher } from '../bundle/publish.ts';
 import type { BundleStore } from '../store/bundle-store.ts';
 import type { PolicyScope, PolicyStore, SourceFile } from '../store/policy-store.ts';
 import { encodeBundle, encodePolicyVersion, encodePublished, readPage } from './console-messages.ts';
 import type { OperatorHandlers } from './handler.ts';
-import type { Publisher, PublishOutcome } from './publisher.ts';
 
 const NOTE_CHARACTERS_MAX = 500;
 
@@ -19,12 +19,20 @@ export function policyService(parts: {
   const { publisher, policies, bundles } = parts;
   return {
     async publishFloor({ files, note, dryRun }, { operator }) {
-      const outcome = await publisher.publishFloor({ files: decodeFiles(files), note: readNote(note), dryRun, by: operator.name });
-      return { ...encodeOutcome(outcome), floorVersion: BigInt(outcome.version), bundles: outcome.bundles.map(encodePublished) };
+      const outcome = await publisher.publishFloor({
+        files: decodeFiles(files),
+        note: readNote(note),
+        dryRun,
+        by: operator.name,
+      });
+      return {
+        ...encodeOutcome(outcome),
+        floorVersion: BigInt(outcome.version),
+        bundles: outcome.bundles.map(encodePublished),
+      };
     },
     async publishOverlay({ unit, files, note, dryRun }, { operator }) {
-      const outcome = await publisher.publishOverlay({
-        unit,
+      const outcome = await publisher.publishOverlay(unit, {
         files: decodeFiles(files),
         note: readNote(note),
         dryRun,
@@ -58,9 +66,11 @@ export function policyService(parts: {
       return { bundles: found.map(encodeBundle), nextCursor };
     },
     async getBundle({ digest }) {
-      if (!isDigest(digest?.value)) throw new WeirError('invalid_argument', 'the digest is not sha256: and 64 hex digits');
+      if (!isDigest(digest?.value))
+        throw new WeirError('invalid_argument', 'the digest is not sha256: and 64 hex digits');
       const bundle = await bundles.bundleByDigest(digest.value);
-      if (bundle === undefined) throw new WeirError('not_found', 'there is no such bundle', { next: 'see `weir bundle list`' });
+      if (bundle === undefined)
+        throw new WeirError('not_found', 'there is no such bundle', { next: 'see `weir bundle list`' });
       return { summary: encodeBundle(bundle), envelope: bundle.envelope };
     },
   };
@@ -75,6 +85,6 @@ function readNote(note: string): string {
   throw new WeirError('invalid_argument', `a note has at most ${NOTE_CHARACTERS_MAX} characters`);
 }
 
-function encodeOutcome({ published, findings }: PublishOutcome) {
+function encodeOutcome({ published, findings }: PolicyOutcome) {
   return { published, findings: findings.map(({ gate, file, line, message }) => ({ gate, file, line, message })) };
 }

@@ -41,7 +41,8 @@ export function createUnitTokens({ store, events, clock, random, republish }: Un
       const faults: string[] = [];
       if (!isLabel(principal, characters)) faults.push(`principal is not 1 to ${characters} printable characters`);
       if (groups.length > UNIT_TOKEN_LIMITS.groups) faults.push(`more than ${UNIT_TOKEN_LIMITS.groups} groups`);
-      if (!groups.every((group) => isLabel(group, characters))) faults.push('a group is empty, too long or not printable');
+      if (!groups.every((group) => isLabel(group, characters)))
+        faults.push('a group is empty, too long or not printable');
       if (ttlS > UNIT_TOKEN_LIMITS.ttlS) faults.push('the time to live is longer than ten years');
       if (faults.length > 0) throw new WeirError('invalid_argument', `the token is not valid: ${faults.join('; ')}`);
       const secret = formatToken(unit, random.bytes(32));
@@ -54,14 +55,27 @@ export function createUnitTokens({ store, events, clock, random, republish }: Un
         groups,
         expiresAtMs: ttlS === 0 ? null : clock.nowMs() + ttlS * 1000,
       });
-      await events.insertEvent({ kind: 'unit_token_created', alarm: false, unit, spoke: '', detail: { id: token.id, by } });
+      await events.insertEvent({
+        kind: 'unit_token_created',
+        alarm: false,
+        unit,
+        spoke: '',
+        detail: { id: token.id, by },
+      });
       await republish(unit);
       return { token, secret };
     },
     async revoke(id, by) {
       const token = await store.revokeToken(id);
-      if (token === undefined) throw new WeirError('not_found', 'there is no such token', { next: 'see `weir token list`' });
-      await events.insertEvent({ kind: 'unit_token_revoked', alarm: false, unit: token.unit, spoke: '', detail: { id, by } });
+      if (token === undefined)
+        throw new WeirError('not_found', 'there is no such token', { next: 'see `weir token list`' });
+      await events.insertEvent({
+        kind: 'unit_token_revoked',
+        alarm: false,
+        unit: token.unit,
+        spoke: '',
+        detail: { id, by },
+      });
       await republish(token.unit);
       return token;
     },

@@ -70,7 +70,8 @@ export function createUnits({ store, events, random, republish }: UnitsOptions):
 /** Objects are merged member by member, everything else is replaced; the result must be whole and valid. */
 function readSettings(unit: string, text: string, base: Settings): Settings {
   if (text === '') return base;
-  if (Buffer.byteLength(text) > SETTINGS_BYTES_MAX) throw new WeirError('too_large', 'the settings are larger than 1 MiB');
+  if (Buffer.byteLength(text) > SETTINGS_BYTES_MAX)
+    throw new WeirError('too_large', 'the settings are larger than 1 MiB');
   let given: unknown;
   try {
     given = JSON.parse(text);
@@ -78,14 +79,17 @@ function readSettings(unit: string, text: string, base: Settings): Settings {
     throw new WeirError('invalid_argument', 'the settings are not JSON', { cause });
   }
   if (!isObject(given)) throw new WeirError('invalid_argument', 'the settings are not a JSON object');
-  const parsed = settingsSchema.safeParse({ ...merge(base as unknown as JsonObject, given), unit });
+  const parsed = settingsSchema.safeParse({ ...merge(base, given), unit });
   if (!parsed.success) {
     const faults = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
     throw new WeirError('invalid_argument', `the settings are not valid: ${faults.join('; ')}`);
   }
   const { warn_s, restrict_s, deny_s } = parsed.data.staleness;
   if (!(warn_s <= restrict_s && restrict_s <= deny_s)) {
-    throw new WeirError('invalid_argument', 'the settings are not valid: staleness: warn_s ≤ restrict_s ≤ deny_s must hold');
+    throw new WeirError(
+      'invalid_argument',
+      'the settings are not valid: staleness: warn_s ≤ restrict_s ≤ deny_s must hold',
+    );
   }
   return parsed.data;
 }

@@ -25,7 +25,9 @@ export function createPool(options: { readonly url: string; readonly logger: Log
     types,
   });
   // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
-  pool.on('error', (error) => options.logger.warn({ error: error.message }, 'an idle database connection broke'));
+  pool.on('error', (error) => {
+    if (!pool.ending) options.logger.warn({ error: error.message }, 'an idle database connection broke');
+  });
   return pool;
 }
 
