@@ -14,6 +14,7 @@ import type { ByteSource } from './byte-source.ts';
 import { type Disk, nodeDisk } from './disk.ts';
 import { ARTIFACT_CACHE_LIMITS, type ArtifactCacheLimits } from './io-limits.ts';
 import { hasPromise, type PromisedDigests } from './promise-check.ts';
+import { untilAborted } from './until-aborted.ts';
 import type { ArtifactResponse } from './upstream.ts';
 
 export interface ArtifactKey {
@@ -216,14 +217,4 @@ function artifactOf(state: Artifact['state'], source: ByteSource, verified: Prom
 function textOf({ registry, name, file, digests }: ArtifactKey): string {
   const { sha512 = '', sha256 = '', sha1 = '' } = digests;
   return keyText([registry, name.ecosystem, name.namespace, name.name, file, sha512, sha256, sha1]);
-}
-
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(new WeirError('cancelled', 'the request was given up'));
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }
