@@ -10,7 +10,6 @@ import { createArtifactRoute } from './pipeline/artifact-route.ts';
 import type { Answer, Exchange, KnownExchange } from './pipeline/exchange.ts';
 import { createMetadataRoute } from './pipeline/metadata-route.ts';
 import type { ActivePolicy, PipelinePorts, ReplyPort } from './pipeline/ports.ts';
-import { createReleaseReader } from './pipeline/read-releases.ts';
 import { draftRow } from './pipeline/record.ts';
 import { refusalContext, refusedByError, refusedByHost, type Named } from './pipeline/refuse.ts';
 import { createServiceRoute } from './pipeline/service-route.ts';
@@ -34,11 +33,10 @@ const STRANGER = { id: '', kind: 'unknown' } as const;
 const TRACEPARENT = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 export function createPipeline(ports: PipelinePorts): Pipeline {
-  const reader = createReleaseReader();
   const routes = {
-    metadata: createMetadataRoute(ports, reader),
-    artifact: createArtifactRoute(ports, reader),
-    service: createServiceRoute(ports, reader),
+    metadata: createMetadataRoute(ports),
+    artifact: createArtifactRoute(ports),
+    service: createServiceRoute(ports),
   };
 
   return async function handle(request, reply) {

@@ -17,7 +17,6 @@ import { collectCoreMetadata } from './collect-core-metadata.ts';
 import { actorClass, asListed, judge, judgeName, NOT_COLLECTED, NOT_FETCHED } from './judge.ts';
 import { notFound, refusedByPolicy, type Named } from './refuse.ts';
 import type { Artifact, ArtifactKey, ContentDigests, FoundDocument, PipelinePorts } from './ports.ts';
-import type { ReleaseReader } from './read-releases.ts';
 
 /** Files up to this size are complete and verified before they are judged, bytes. */
 export const WHOLE_BYTES_MAX = 1 << 20;
@@ -37,7 +36,7 @@ export interface ArtifactRouteHandler {
   answer(exchange: KnownExchange, route: ArtifactRoute): Promise<Answer>;
 }
 
-export function createArtifactRoute(ports: PipelinePorts, reader: ReleaseReader): ArtifactRouteHandler {
+export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler {
   /** The verdict on one file, remembered while nothing that it depends on can have changed. */
   function verdictOn(
     exchange: KnownExchange,
@@ -155,11 +154,11 @@ export function createArtifactRoute(ports: PipelinePorts, reader: ReleaseReader)
         });
       }
       const name = fullName(coordinate);
-      const document = await ports.metadata.read(adapter.id, coordinate, adapter.metadataRequest(coordinate), signal);
+      const document = await ports.metadata.read(adapter, coordinate, signal);
       if (document.kind === 'not_found') {
         return notFound(exchange, coordinate, 'install', `The upstream registry has no package ${name}.`, route.file);
       }
-      const releases = reader.read(adapter, document, coordinate);
+      const { releases } = document;
       const found = adapter.findFile(releases, route);
       if (found === undefined) {
         return notFound(

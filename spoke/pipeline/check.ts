@@ -10,7 +10,6 @@ import { renderText } from '../response/texts.ts';
 import { judged, type Answer, type KnownExchange } from './exchange.ts';
 import { asListed, judge, judgeName } from './judge.ts';
 import type { PipelinePorts } from './ports.ts';
-import type { ReleaseReader } from './read-releases.ts';
 import { draftRow } from './record.ts';
 
 export interface CheckResult {
@@ -34,12 +33,7 @@ export interface CheckResult {
 }
 
 /** @throws WeirError `invalid_argument`, `unavailable` without a policy, or whatever upstream and spool throw */
-export async function checkPurl(
-  ports: PipelinePorts,
-  reader: ReleaseReader,
-  text: string,
-  signal: AbortSignal,
-): Promise<CheckResult> {
+export async function checkPurl(ports: PipelinePorts, text: string, signal: AbortSignal): Promise<CheckResult> {
   const asked = parsePurl(text);
   const adapter = ports.adapters.find(({ ecosystem }) => ecosystem === asked?.ecosystem);
   const name = asked === undefined ? undefined : adapter?.normalizeName(fullName(asked));
@@ -127,9 +121,9 @@ export async function checkPurl(
 
   const early = judgeName(ports, exchange, 'check', name);
   if (early !== undefined && rank(early.level) >= rank('pending')) return settle('judged', early, '');
-  const found = await ports.metadata.read(adapter.id, name, adapter.metadataRequest(name), signal);
+  const found = await ports.metadata.read(adapter, name, signal);
   if (found.kind === 'not_found') return settle('unknown_package', undefined, '');
-  const releases = reader.read(adapter, found, name);
+  const { releases } = found;
   const verdicts = judge(ports, exchange, 'check', releases, releases.releases.map(asListed));
   const wanted =
     asked.version === '' ? (releases.tags['latest'] ?? releases.releases.at(-1)?.version ?? '') : asked.version;

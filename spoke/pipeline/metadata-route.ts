@@ -19,7 +19,6 @@ import { UNJUDGED } from './exchange.ts';
 import { actorClass, asListed, judge, judgeName } from './judge.ts';
 import { notFound, refusedByPolicy } from './refuse.ts';
 import type { ActivePolicy, FoundDocument, PipelinePorts } from './ports.ts';
-import type { ReleaseReader } from './read-releases.ts';
 
 /** Bytes of rendered views kept per active bundle. */
 const VIEW_BYTES_MAX = 128 << 20;
@@ -50,7 +49,7 @@ export interface MetadataRouteHandler {
   answer(exchange: KnownExchange, route: MetadataRoute): Promise<Answer>;
 }
 
-export function createMetadataRoute(ports: PipelinePorts, reader: ReleaseReader): MetadataRouteHandler {
+export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler {
   const views = new WeakMap<ActivePolicy, LRUCache<string, PreparedView>>();
 
   function viewsOf(policy: ActivePolicy): LRUCache<string, PreparedView> {
@@ -82,7 +81,7 @@ export function createMetadataRoute(ports: PipelinePorts, reader: ReleaseReader)
     const known = cache.get(key);
     if (known !== undefined && known.preparedAt <= now && now < known.usableUntil) return known;
 
-    const releases = reader.read(adapter, found, route.name);
+    const { releases } = found;
     const verdicts = judge(ports, exchange, 'metadata', releases, releases.releases.map(asListed));
     const refused: { readonly verdict: Verdict; readonly version: string }[] = [];
     const withheld: HiddenVersion[] = [];
@@ -134,12 +133,7 @@ export function createMetadataRoute(ports: PipelinePorts, reader: ReleaseReader)
       if (early !== undefined && rank(early.level) >= rank('pending') && policy.settings.mode === 'block') {
         return refusedByPolicy(ports.facts, exchange, early, subject, '', 'metadata', { file: '', digest: '' });
       }
-      const found = await ports.metadata.read(
-        adapter.id,
-        route.name,
-        adapter.metadataRequest(route.name),
-        exchange.signal,
-      );
+      const found = await ports.metadata.read(adapter, route.name, exchange.signal);
       if (found.kind === 'not_found') {
         return notFound(exchange, subject, 'metadata', `The upstream registry has no package ${fullName(route.name)}.`);
       }

@@ -15,7 +15,7 @@ import type { RowDraft } from '@weir/shared/audit/row.ts';
 import type { VerdictCache } from '../decision/verdict-cache.ts';
 import type { IntelIndex } from '../evidence/intel-index.ts';
 import type { Authenticator } from '../identity/authenticate.ts';
-import type { Adapter, MetadataDocument, ReleaseFile, UpstreamRequest } from '../registries/adapter.ts';
+import type { Adapter, MetadataDocument, ReleaseFile, Releases, UpstreamRequest } from '../registries/adapter.ts';
 
 /** Everything a request takes from the active bundle; a request keeps the one it began with. */
 export interface ActivePolicy {
@@ -33,16 +33,17 @@ export interface FoundDocument {
   readonly document: MetadataDocument;
   /** Identifies exactly these bytes. */
   readonly digest: Digest;
+  /** What the adapter reads in it. */
+  readonly releases: Releases;
   /** Served although upstream failed to confirm it. */
   readonly stale: boolean;
 }
 
 export interface MetadataPort {
-  /** @throws WeirError `upstream_failed`, `timeout`, `too_large`, `resource_exhausted`, `unavailable` */
+  /** The index document of a package. @throws WeirError `upstream_failed`, `timeout`, `too_large`, `resource_exhausted`, `unavailable` */
   read(
-    registry: string,
+    adapter: Adapter,
     name: PackageName,
-    request: UpstreamRequest,
     signal: AbortSignal,
   ): Promise<FoundDocument | { readonly kind: 'not_found' }>;
   /** Forwards a service request (search, keys); never cached. */

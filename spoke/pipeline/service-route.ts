@@ -9,7 +9,6 @@ import { renderText } from '../response/texts.ts';
 import { UNJUDGED, type Answer, type KnownExchange } from './exchange.ts';
 import { asListed, judge, judgeName } from './judge.ts';
 import type { PipelinePorts } from './ports.ts';
-import type { ReleaseReader } from './read-releases.ts';
 
 /** Packages that one audit request may make this spoke look up; the rest is answered as unjudged. */
 export const AUDIT_PACKAGES_MAX = 200;
@@ -24,7 +23,7 @@ export interface ServiceRouteHandler {
   ): Promise<Answer>;
 }
 
-export function createServiceRoute(ports: PipelinePorts, reader: ReleaseReader): ServiceRouteHandler {
+export function createServiceRoute(ports: PipelinePorts): ServiceRouteHandler {
   return {
     async answer(exchange, route, readBody) {
       const { adapter, target, principal, publicBase } = exchange;
@@ -72,9 +71,9 @@ export function createServiceRoute(ports: PipelinePorts, reader: ReleaseReader):
     const [first] = list;
     if (first === undefined || judgeName(ports, exchange, 'check', first) !== undefined) return [];
     const { adapter, policy, signal } = exchange;
-    const found = await ports.metadata.read(adapter.id, first, adapter.metadataRequest(first), signal);
+    const found = await ports.metadata.read(adapter, first, signal);
     if (found.kind === 'not_found') return [];
-    const releases = reader.read(adapter, found, first);
+    const { releases } = found;
     const wanted = new Set(list.map(({ version }) => version));
     const chosen = releases.releases.filter(({ version }) => wanted.has(version));
     const verdicts = judge(ports, exchange, 'check', releases, chosen.map(asListed));
