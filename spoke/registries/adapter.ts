@@ -57,7 +57,7 @@ export interface ReleaseFile {
   readonly digests: { readonly sha512?: string; readonly sha256?: string; readonly sha1?: string };
   /** Bytes; null when the index does not say. */
   readonly size: number | null;
-  /** PyPI: digest of the `.metadata` sidecar ('' when present without one, null when none). */
+  /** Digest of the file's sidecar (PyPI `.metadata`, npm attestations): '' when there is one without, null when none. */
   readonly metadataSha256: string | null;
 }
 
@@ -70,7 +70,10 @@ export interface Release {
   readonly withdrawn: { readonly state: 'yanked' | 'deprecated' | 'quarantined'; readonly reason: string } | null;
   /** SPDX expression or free text as the index has it; undefined = index does not carry licences; '' = declared empty. */
   readonly licence: string | undefined;
-  /** Kinds of code that runs at install: `preinstall`, `install`, `postinstall`, `prepare`, `setup.py`, `node-gyp`. */
+  /**
+   * Kinds of code that runs at install: `preinstall`, `install`, `postinstall`, `prepare`, `node-gyp`; `setup.py` when the
+   * release has a source archive, whose build runs code whatever its backend, even if a wheel lies beside it.
+   */
   readonly installScripts: readonly string[] | undefined;
   /** 0 none, 1 provenance, 2 trusted publisher + provenance, 3 staged publish; undefined when the index cannot tell. */
   readonly trustRank: 0 | 1 | 2 | 3 | undefined;
@@ -242,7 +245,7 @@ export interface Adapter {
   ): { release: Release; file: ReleaseFile } | undefined;
   /** The small document in which an artifact describes itself, where the registry serves one beside it. */
   coreMetadataFile?(file: ReleaseFile): ReleaseFile | undefined;
-  /** Reads that document; total, whatever the bytes. `licence` is undefined when it declares none. */
+  /** Reads that document; total. `licence` is '' when it declares none, undefined when the bytes are no such document. */
   readCoreMetadata?(bytes: Uint8Array): { readonly licence: string | undefined };
   /** Order of versions for "nearest allowed": negative when a < b. */
   compareVersions(a: string, b: string): number;
