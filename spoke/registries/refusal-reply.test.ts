@@ -80,7 +80,7 @@ test('the message ends with what to do', () => {
   assert.equal(
     refusalMessage(full),
     'It is 3 hours old. It may be allowed from 2027-01-15 08:00 UTC. Nearest allowed version: 1.1.0. ' +
-      'Ask for it: https://weir.example.test/r/7K3MQ9ZD The whole story: weir why 7K3MQ9ZD',
+      'Read more or ask: https://weir.example.test/r/7K3MQ9ZD The whole story: weir why 7K3MQ9ZD',
   );
   assert.equal(refusalMessage({ ...refusal, code: '', allowedInstead: '' }), 'It is 3 hours old.');
 });

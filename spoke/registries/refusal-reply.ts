@@ -23,8 +23,7 @@ export function refusalMessage(refusal: Refusal): string {
   const parts = [refusal.detail];
   if (refusal.retryAt !== null) parts.push(`It may be allowed from ${utcMinute(refusal.retryAt)}.`);
   if (refusal.allowedInstead !== '') parts.push(`Nearest allowed version: ${refusal.allowedInstead}.`);
-  if (refusal.requestUrl !== '')
-    parts.push(`${refusal.rules.length > 0 ? 'Ask for it' : 'More'}: ${refusal.requestUrl}`);
+  if (refusal.requestUrl !== '') parts.push(`Read more or ask: ${refusal.requestUrl}`);
   if (refusal.code !== '') parts.push(`The whole story: weir why ${refusal.code}`);
   return parts.join(' ');
 }

@@ -72,7 +72,7 @@ test('attestations are judged as the version they are about', () => {
     assert.deepEqual(match(target(`/-/npm/v1/attestations/${path}`)), {
       kind: 'sidecar',
       coordinate: { ...paint, version: '1.0.0' },
-      file: 'paint-1.0.0.tgz',
+      file: 'paint-1.0.0.attestations.json',
       upstream: { path: '-/npm/v1/attestations/@acme%2fpaint@1.0.0', accept: 'application/json' },
     });
   }

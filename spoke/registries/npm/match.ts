@@ -2,7 +2,7 @@
 
 import type { PackageName } from '@weir/shared/domain/coordinate.ts';
 import type { RequestTarget, Route } from '../adapter.ts';
-import { attestationsPath, readName, readVersion, tarballName, VERSION_CHARS_MAX, versionOfFile } from './name.ts';
+import { attestationsName, attestationsPath, readName, readVersion, VERSION_CHARS_MAX, versionOfFile } from './name.ts';
 
 const ABBREVIATED = 'application/vnd.npm.install-v1+json';
 const TAG_OR_RANGE = /^[\x20-\x7e]+$/;
@@ -77,7 +77,7 @@ function attestations(path: readonly string[]): Route {
   return {
     kind: 'sidecar',
     coordinate: { ...name, version },
-    file: tarballName(name, version),
+    file: attestationsName(name, version),
     upstream: { path: attestationsPath(name, version), accept: 'application/json' },
   };
 }

@@ -61,6 +61,11 @@ export function attestationsPath(name: PackageName, version: string): string {
   return `-/npm/v1/attestations/${encodedName(name)}@${version}`;
 }
 
+/** Name of the attestations as a file, for rows and caches; no client asks by it. */
+export function attestationsName(name: PackageName, version: string): string {
+  return `${name.name}-${version}.attestations.json`;
+}
+
 /** Semver order, read loosely; what is no version sorts below every version, in code unit order. */
 export function compareVersions(a: string, b: string): number {
   const left = readVersion(a);

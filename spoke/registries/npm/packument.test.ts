@@ -152,6 +152,30 @@ test('a placeholder over a removed package', () => {
   assert.equal(projectState, 'security_holding');
 });
 
+test('attestations are a file of their own, found only where the index says that there are some', () => {
+  const attested = {
+    dist: { tarball: `${UPSTREAM}/pad/-/pad-2.0.0.tgz`, attestations: { url: `${UPSTREAM}/elsewhere` } },
+  };
+  const releases = readPackument(
+    documentOf(packument(pad, [{ version: '1.0.0' }, { version: '2.0.0', entry: attested }])),
+    pad,
+  );
+  const find = (version: string): ReturnType<typeof npm.findFile> => {
+    const file = `pad-${version}.attestations.json`;
+    return npm.findFile(releases, { kind: 'sidecar', coordinate: { ...pad, version }, file, upstream: null });
+  };
+  assert.equal(find('1.0.0'), undefined);
+  assert.equal(find('3.0.0'), undefined);
+  const found = find('2.0.0');
+  assert.equal(found?.release.version, '2.0.0');
+  assert.equal(found?.file.name, 'pad-2.0.0.attestations.json');
+  assert.equal(
+    new URL(found?.file.url ?? '', `${UPSTREAM}/mirror/pad`).href,
+    `${UPSTREAM}/mirror/-/npm/v1/attestations/pad@2.0.0`,
+  );
+  assert.equal(npm.artifactContentType(found?.file.name ?? ''), 'application/json');
+});
+
 test('a file is found by our spelling, then by upstream’s, and belongs to the version whose entry names it', () => {
   const odd = { name: 'pad', version: '1.0.2-beta', dist: { tarball: `${UPSTREAM}/pad/-/pad-1.0.2beta.tgz` } };
   const crossed = { name: 'pad', version: '2.0.0', dist: { tarball: `${UPSTREAM}/pad/-/pad-1.0.0.tgz` } };

@@ -113,13 +113,22 @@ function readEntry(
   const dist = record(own(json, 'dist'));
   const url = dist === undefined ? undefined : readTarball(dist);
   if (dist === undefined || url === undefined) return undefined;
+  const attested = record(own(dist, 'attestations')) !== undefined;
   return {
     json,
     semver,
     release: {
       version,
       publishedAt: readTime(own(time, version)),
-      files: [{ name: tarballName(name, version), url, digests: readDigests(dist), size: null, metadataSha256: null }],
+      files: [
+        {
+          name: tarballName(name, version),
+          url,
+          digests: readDigests(dist),
+          size: null,
+          metadataSha256: attested ? '' : null,
+        },
+      ],
       withdrawn: readWithdrawn(json),
       licence: readLicence(json),
       installScripts: readInstallScripts(json),
