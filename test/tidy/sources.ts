@@ -42,7 +42,7 @@ const DYNAMIC = /\bimport\(\s*'([^']+)'\s*\)/g;
 
 export function sources(): readonly Source[] {
   return repositoryFiles()
-    .filter((path) => path.endsWith('.ts') && !path.startsWith('proto/gen/'))
+    .filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts') && !path.startsWith('proto/gen/'))
     .map((path) => {
       const text = readText(path);
       const imports: Import[] = [];
