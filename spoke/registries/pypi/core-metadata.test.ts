@@ -15,6 +15,16 @@ const CASES: readonly (readonly [title: string, text: string, licence: string | 
     'MIT',
   ],
   [
+    'the classifier when the name is prose',
+    `${HEAD}License: Apache 2.0\nClassifier: License :: OSI Approved :: Apache Software License\n`,
+    'Apache-2.0',
+  ],
+  [
+    'an expression in the older field',
+    `${HEAD}License: (MIT OR Apache-2.0) AND ISC\nClassifier: License :: Freeware\n`,
+    '(MIT OR Apache-2.0) AND ISC',
+  ],
+  [
     'several classifiers',
     `${HEAD}Classifier: License :: OSI Approved :: MIT License\nClassifier: License :: OSI Approved\nClassifier: License :: OSI Approved :: ISC License (ISCL)\n`,
     'MIT AND ISC',

@@ -6,6 +6,9 @@ export const CORE_METADATA_BYTES_MAX = 1 << 20;
 /** A longer `License` field is the licence's text, not its name. */
 const LICENCE_NAME_CHARS_MAX = 100;
 
+/** One identifier, or several joined by the operators of SPDX; `Apache 2.0` is neither. */
+const EXPRESSION = /^\(*[A-Za-z0-9.+-]*[A-Za-z][A-Za-z0-9.+-]*\)*(?: (?:AND|OR|WITH) \(*[A-Za-z0-9.+-]+\)*)*$/;
+
 /** Trove classifiers that name exactly one SPDX licence. */
 const SPDX_OF_CLASSIFIER = new Map([
   ['Academic Free License (AFL)', 'AFL-3.0'],
@@ -47,11 +50,17 @@ export function readCoreMetadata(bytes: Uint8Array): { readonly licence: string 
   if (!headers.has('metadata-version') || !headers.has('name')) return { licence: undefined };
   const expression = headers.get('license-expression')?.[0] ?? '';
   if (expression !== '') return { licence: expression };
-  const named = headers.get('license')?.[0] ?? '';
-  const usable =
-    named !== '' && named.length <= LICENCE_NAME_CHARS_MAX && !named.includes('\n') && !/^unknown$/i.test(named);
-  if (usable) return { licence: named };
-  return { licence: fromClassifiers(headers.get('classifier') ?? []) };
+  const named = licenceName(headers.get('license')?.[0] ?? '');
+  const classified = fromClassifiers(headers.get('classifier') ?? []);
+  // An older `License` field is free text: one that reads as an identifier or expression is taken at its word, prose only
+  // when no classifier says the same in a form that can be compared.
+  return { licence: EXPRESSION.test(named) || classified === '' ? named : classified };
+}
+
+/** '' when the field is empty, says UNKNOWN or holds the licence's text. */
+function licenceName(field: string): string {
+  const unusable = field.length > LICENCE_NAME_CHARS_MAX || field.includes('\n') || /^unknown$/i.test(field);
+  return unusable ? '' : field;
 }
 
 /** Several licence classifiers mean a choice or a mix; which of both is not told, so all of them have to be acceptable. */

@@ -68,7 +68,7 @@ test('a JSON page becomes releases with every fact that it tells', () => {
         ],
         withdrawn: null,
         licence: undefined,
-        installScripts: [],
+        installScripts: ['setup.py'],
         trustRank: 0,
       },
       {
@@ -85,7 +85,7 @@ test('a JSON page becomes releases with every fact that it tells', () => {
         ],
         withdrawn: { state: 'yanked', reason: 'broken' },
         licence: undefined,
-        installScripts: ['sdist-build'],
+        installScripts: ['setup.py'],
         trustRank: 0,
       },
     ],
@@ -136,7 +136,7 @@ test('an HTML page tells the same, as far as it can', () => {
       ],
       withdrawn: { state: 'yanked', reason: '' },
       licence: undefined,
-      installScripts: ['sdist-build'],
+      installScripts: ['setup.py'],
       trustRank: undefined,
     },
   ]);

@@ -56,10 +56,10 @@ export function parsedOf(document: MetadataDocument, releases: Releases): Parsed
 export function preferredVersion(files: readonly IndexFile[], versionOf: (file: IndexFile) => string): string {
   let best = '';
   let bestParsed: ReturnType<typeof parseVersion>;
-  for (const file of files) {
-    const version = versionOf(file);
+  const standing = new Set(files.filter((file) => file.yanked === undefined).map(versionOf));
+  for (const version of standing) {
     const parsed = parseVersion(version);
-    if (parsed === undefined || file.yanked !== undefined) continue;
+    if (parsed === undefined) continue;
     if (bestParsed !== undefined) {
       const phase = Number(isPrerelease(bestParsed)) - Number(isPrerelease(parsed));
       if (phase < 0 || (phase === 0 && compareParsed(parsed, bestParsed) <= 0)) continue;
@@ -88,14 +88,20 @@ function readIndex(document: MetadataDocument, project: string): ProjectIndex {
 /** In document order of the first file; versions that PEP 440 calls equal (1.0 and 1.0.0) are one group. */
 function groupByVersion(files: readonly IndexFile[]): readonly IndexFile[][] {
   const groups = new Map<string, IndexFile[]>();
+  const keys = new Map<string, string>();
   for (const file of files) {
-    const parsed = parseVersion(file.version);
-    const key = parsed === undefined ? '' : equalityKey(parsed);
+    const key = keys.get(file.version) ?? versionKey(file.version);
+    keys.set(file.version, key);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [file]);
     else group.push(file);
   }
   return [...groups.values()];
+}
+
+function versionKey(version: string): string {
+  const parsed = parseVersion(version);
+  return parsed === undefined ? '' : equalityKey(parsed);
 }
 
 function readRelease(files: readonly IndexFile[], index: ProjectIndex, project: string): Release {
@@ -157,10 +163,12 @@ function readWithdrawn(files: readonly IndexFile[], index: ProjectIndex): Releas
   return null;
 }
 
-/** A wheel runs no code at install; with nothing but source archives every install builds, and building runs code. */
+/**
+ * Building a source archive runs its code, whatever the build backend. Told whenever the release has one: whether a wheel
+ * beside it makes building unnecessary depends on the file that is asked for, which is the signal's to weigh.
+ */
 function installScripts(files: readonly IndexFile[], project: string): readonly string[] {
-  const kinds = new Set(files.map((file) => readFileName(file.name, project).kind));
-  return kinds.has('sdist') && !kinds.has('wheel') ? ['sdist-build'] : [];
+  return files.some((file) => readFileName(file.name, project).kind === 'sdist') ? ['setup.py'] : [];
 }
 
 /** Presence only: 1 when every file names a provenance document, 0 when one does not, unknown on older indexes. */

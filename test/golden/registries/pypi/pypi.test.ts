@@ -1,26 +1,22 @@
-// Golden files: pages and refusals as clients get them. `WEIR_GOLDEN=write` rewrites them; review the difference.
+// Pages and refusals of the PyPI adapter as clients get them, against golden files, and what holds for all of them.
 
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { RequestCode } from '@weir/shared/domain/request-code.ts';
-import type { ClientReply, MetadataDocument, Refusal } from '../adapter.ts';
-import { CONTENT_TYPES } from './accept.ts';
-import { pypi } from './index.ts';
+import type { ClientReply, MetadataDocument, Refusal } from '@weir/spoke/registries/adapter.ts';
+import { CONTENT_TYPES } from '@weir/spoke/registries/pypi/accept.ts';
+import { pypi } from '@weir/spoke/registries/pypi/index.ts';
+import { matchesGolden } from '../../golden-file.ts';
 
-const FOLDER = new URL('../../../test/golden/registries/pypi/', import.meta.url);
 const NAME = { ecosystem: 'pypi', namespace: '', name: 'weir-sample' } as const;
 
-function golden(name: string, actual: string): void {
-  const path = fileURLToPath(new URL(name, FOLDER));
-  if (process.env['WEIR_GOLDEN'] === 'write') writeFileSync(path, actual);
-  assert.equal(actual, readFileSync(path, 'utf8'));
-}
+const at = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
 function input(name: string, contentType: string): MetadataDocument {
   return {
-    bytes: readFileSync(fileURLToPath(new URL(name, FOLDER))),
+    bytes: readFileSync(at(name)),
     contentType,
     baseUrl: 'https://index.example.test/simple/weir-sample/',
   };
@@ -43,10 +39,8 @@ for (const [source, document] of [
         assert.equal(view.contentType, CONTENT_TYPES[representation]);
         assert.doesNotMatch(view.body.toString(), /(?:index|files|tracks)\.example\.test/);
         const text = view.body.toString();
-        golden(
-          `${title}.${representation === 'html' ? 'html' : 'json'}`,
-          representation === 'html' ? text : pretty(text),
-        );
+        const file = at(`views/${title}.${representation === 'html' ? 'html' : 'json'}`);
+        matchesGolden(file, representation === 'html' ? text : pretty(text));
       });
     }
   }
@@ -70,15 +64,15 @@ const refusal: Refusal = {
 };
 
 const REFUSALS: readonly (readonly [name: string, refusal: Refusal, client: string])[] = [
-  ['refusal-403-pip.txt', refusal, 'pip'],
-  ['refusal-403-uv.txt', refusal, 'uv'],
-  ['refusal-503-pip.txt', { ...refusal, status: 503, title: 'The audit log is full', rules: [] }, 'pip'],
-  ['refusal-503-uv.txt', { ...refusal, status: 503, title: 'The audit log is full', rules: [] }, 'uv'],
-  ['refusal-401-pip.txt', { ...refusal, status: 401, title: 'The token is not known', purl: '', rules: [] }, 'pip'],
+  ['403-pip.txt', refusal, 'pip'],
+  ['403-uv.txt', refusal, 'uv'],
+  ['503-pip.txt', { ...refusal, status: 503, title: 'The audit log is full', rules: [] }, 'pip'],
+  ['503-uv.txt', { ...refusal, status: 503, title: 'The audit log is full', rules: [] }, 'uv'],
+  ['401-pip.txt', { ...refusal, status: 401, title: 'The token is not known', purl: '', rules: [] }, 'pip'],
 ];
 
 for (const [name, subject, client] of REFUSALS) {
-  test(`reply ${name}`, () => golden(name, transcript(pypi.renderRefusal(subject, client))));
+  test(`reply ${name}`, () => matchesGolden(at(`refusals/${name}`), transcript(pypi.renderRefusal(subject, client))));
 }
 
 function transcript(reply: ClientReply): string {
