@@ -40,6 +40,7 @@ signalTable(installScript, [
   },
   { promise: 'clears a release that has a wheel', change: python([SDIST, WHEEL]), want: clear() },
   { promise: 'clears the wheel itself', change: python([SDIST, WHEEL], WHEEL), want: clear() },
+  { promise: "clears the wheel's metadata", change: python([SDIST, WHEEL], `${WHEEL}.metadata`), want: clear() },
   {
     promise: 'hits the source archive beside the wheel',
     change: python([SDIST, WHEEL], SDIST),

@@ -29,10 +29,10 @@ export const installScript: Signal = {
 
 /**
  * A wheel is unpacked, never built. Judging a release as a whole, installers prefer any wheel; the source archive beside
- * it is judged on its own when it is asked for.
+ * it is judged on its own when it is asked for. A wheel's metadata is judged as the wheel.
  */
 function buildsNothing({ name, file }: SignalFacts, release: Release): boolean {
   if (name.ecosystem !== 'pypi') return false;
   const files = file.known ? [file.value] : release.files;
-  return files.some((candidate) => candidate.name.endsWith('.whl'));
+  return files.some((candidate) => /\.whl(?:\.metadata)?$/.test(candidate.name));
 }
