@@ -2,7 +2,7 @@
 // reason phrase for clients that print nothing else, and the headers. Adapters pick from these and add their own.
 
 import { fullName, parsePurl } from '@weir/shared/domain/coordinate.ts';
-import type { ClientReply, Refusal } from './adapter.ts';
+import type { Refusal } from './adapter.ts';
 
 /** Longest reason phrase; longer ones are cut by some clients and proxies. */
 export const PHRASE_CHARS_MAX = 100;
@@ -96,16 +96,6 @@ export function refusalHeaders(refusal: Refusal): [string, string][] {
   if (refusal.code !== '') headers.push(['x-weir-code', refusal.code]);
   if (refusal.rules.length > 0) headers.push(['x-weir-rule', ascii(refusal.rules.slice(0, 8).join(', '))]);
   return headers;
-}
-
-/** A refusal in nobody's dialect, for paths that name no registry. */
-export function renderPlainRefusal(refusal: Refusal): ClientReply {
-  return {
-    status: refusal.status,
-    reasonPhrase: reasonPhrase(refusal),
-    headers: refusalHeaders(refusal),
-    body: problemBody(refusal),
-  };
 }
 
 /** Text as one header line may carry it: printable ASCII, '?' for anything else. */

@@ -16,10 +16,20 @@ test('names of object internals are ordinary names', () => {
   assert.equal(headers['tostring'], undefined);
 });
 
+test('hosts are names or addresses with an optional port', () => {
+  for (const host of ['localhost', 'weir.example.test:8443', '127.0.0.1:4873', '[::1]:80', 'a_b']) {
+    assert.equal(readHeaders(['Host', host]).why, '', host);
+  }
+});
+
 const broken: readonly { name: string; raw: readonly string[] }[] = [
   { name: 'two authorizations', raw: ['Authorization', 'Bearer a', 'authorization', 'Bearer b'] },
   { name: 'two hosts', raw: ['Host', 'a', 'Host', 'b'] },
   { name: 'two ranges', raw: ['Range', 'bytes=0-1', 'Range', 'bytes=0-9'] },
+  { name: 'a host with a path', raw: ['Host', 'example.test/x'] },
+  { name: 'a host with credentials', raw: ['Host', 'a@example.test'] },
+  { name: 'an empty host', raw: ['Host', ''] },
+  { name: 'a host with a quote', raw: ['Host', 'a"b'] },
   { name: 'line break in a value', raw: ['X-A', 'a\r\nb'] },
   { name: 'NUL in a value', raw: ['X-A', 'a\0b'] },
   { name: 'space in a name', raw: ['X A', 'b'] },

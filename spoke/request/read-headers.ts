@@ -17,6 +17,8 @@ const ONCE = new Set([
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** Node hands bytes over as Latin-1; controls other than the tab have no place in a value. */
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+/** Name or address with an optional port: it becomes part of every address that a view names. */
+const HOST = /^(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/;
 
 export interface ReadHeaders {
   /** Lower-case names on an object without a prototype; repeated values joined by ', ' in order. */
@@ -42,5 +44,7 @@ export function readHeaders(rawHeaders: readonly string[]): ReadHeaders {
     else if (ONCE.has(name)) return { headers, why: `the header ${name} comes twice` };
     else headers[name] = `${earlier}, ${value}`;
   }
+  const host = headers['host'];
+  if (host !== undefined && !HOST.test(host)) return { headers, why: 'the header host is malformed' };
   return { headers, why: '' };
 }
