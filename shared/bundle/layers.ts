@@ -14,7 +14,7 @@ const seconds = z
   .min(1)
   .max(366 * 86_400);
 
-/** Signed settings of one unit. `policy` is handed to both Rego layers as `data.settings`. */
+/** Signed settings of one unit. Both Rego layers see the whole object as `data.settings`; thresholds are under `policy`. */
 export const settingsSchema = z.strictObject({
   schema: z.literal('weir.settings/v1'),
   unit: z.string().regex(UNIT_NAME),
@@ -37,6 +37,7 @@ export const settingsSchema = z.strictObject({
     new_package_days: z.int().min(0).max(365),
     /** Packages whose install scripts are accepted. */
     install_scripts_allowed: z.record(z.enum(['npm', 'pypi']), z.array(z.string().max(214)).max(10_000)),
+    /** SPDX identifiers, or prefixes of them ending in '*' (`AGPL-*`); case does not matter. */
     licences_denied: z.array(z.string().max(80)).max(1000),
     /** Free-form, for overlays. */
     overlay: z.record(z.string().max(80), z.json()),
