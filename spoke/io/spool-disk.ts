@@ -160,7 +160,8 @@ async function writeAll(handle: fs.FileHandle, bytes: Uint8Array, offset: number
 function lock(path: string): () => void {
   const database = new DatabaseSync(path, { timeout: 0 });
   try {
-    database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+    // Nothing is ever written: no journal either.
+    database.exec('PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
   } catch (cause) {
     database.close();
     throw new WeirError('conflict', 'another process writes this audit log', { cause, retry: 'later' });

@@ -1,0 +1,200 @@
+// Spoke to hub over mutual TLS on loopback, with the hub killed while rows stream: afterwards the ledger is the spool, row
+// for row, nothing lost and nothing doubled. And two units that cannot write into each other's logs.
+
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { generateKeyPairSync, webcrypto } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import {
+  type CertificateAuthority,
+  type KeyAndChain,
+  makeAuthority,
+  openAuthority,
+} from '@weir/hub/enrollment/certificate-authority.ts';
+import { systemRandom } from '@weir/hub/io/system-random.ts';
+import { createAuditStore } from '@weir/hub/store/postgres/audit-store.ts';
+import type { AuditStore } from '@weir/hub/store/audit-store.ts';
+import { type AuditLog, createAuditLog } from '@weir/spoke/audit/audit-log.ts';
+import { type Shipper, createShipper } from '@weir/spoke/audit/shipper.ts';
+import { createAuditUplink } from '@weir/spoke/io/audit-uplink.ts';
+import { type HubChannel, createHubChannel } from '@weir/spoke/io/hub-channel.ts';
+import { openSpoolDisk } from '@weir/spoke/io/spool-disk.ts';
+import { systemClock } from '@weir/spoke/io/system-clock.ts';
+import { Pkcs10CertificateRequestGenerator } from '@peculiar/x509';
+import { quiet, testPostgres } from '../hub/database.ts';
+import { uncounted, until } from './doubles.ts';
+import type { HubProcessInput } from './hub-process.ts';
+import { servedDraft } from './sample-rows.ts';
+
+const HUB = join(import.meta.dirname, 'hub-process.ts');
+const EC = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+
+const server = testPostgres();
+let folder = '';
+let ca: KeyAndChain;
+let authority: CertificateAuthority;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'weir-federation-'));
+  ca = await makeAuthority('trial', Date.now(), systemRandom);
+  authority = await openAuthority('trial', ca, systemRandom);
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+async function startHub(input: HubProcessInput): Promise<{ readonly child: ChildProcess; readonly port: number }> {
+  const child = spawn(process.execPath, [HUB], { stdio: ['pipe', 'pipe', 'inherit'] });
+  child.stdin?.end(JSON.stringify(input));
+  const [line] = (await once(child.stdout as NodeJS.ReadableStream, 'data')) as [Buffer];
+  return { child, port: Number(/port (\d+)/.exec(line.toString())?.[1]) };
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  const gone = once(child, 'exit');
+  child.kill('SIGKILL');
+  await gone;
+}
+
+async function channelOf(unit: string, spoke: string, port: number): Promise<HubChannel> {
+  const keys = await webcrypto.subtle.generateKey(EC, true, ['sign', 'verify']);
+  const request = await Pkcs10CertificateRequestGenerator.create({ keys, name: 'CN=spoke', signingAlgorithm: EC });
+  const validity = { fromMs: Date.now(), ttlMs: 3_600_000 };
+  const { chain, notAfterMs } = await authority.issueSpoke(
+    { workspace: 'trial', unit, spoke },
+    new Uint8Array(request.rawData),
+    validity,
+  );
+  const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
+  return createHubChannel([`localhost:${port}`], {
+    schema: 'weir.identity/v1',
+    workspace: 'trial',
+    unit,
+    spoke,
+    certificate_chain: chain,
+    tls_key: `-----BEGIN PRIVATE KEY-----\n${pkcs8}\n-----END PRIVATE KEY-----\n`,
+    ca_bundle: authority.certificate,
+    not_after_ms: notAfterMs,
+    log_key: generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }),
+    unit_salt: '00'.repeat(32),
+    trust_root: '{}',
+  });
+}
+
+async function openLog(unit: string, spoke: string): Promise<AuditLog> {
+  return createAuditLog({
+    disk: await openSpoolDisk(join(folder, `${unit}-${spoke}`)),
+    unit,
+    spoke,
+    site: 'oslo',
+    worker: 'w0',
+    clock: systemClock,
+    random: systemRandom,
+    limits: { segmentBytes: 1 << 20, totalBytes: 64 << 20, keepBytes: 64 << 20 },
+  });
+}
+
+function shipperOf(log: AuditLog, channel: HubChannel): Shipper {
+  return createShipper({
+    log,
+    uplink: createAuditUplink(channel),
+    clock: systemClock,
+    random: systemRandom,
+    logger: quiet,
+    metrics: uncounted,
+    limits: { batchRows: 20, backoffMs: 20, backoffMaxMs: 200 },
+  });
+}
+
+async function ledgerOf(store: AuditStore, log: string): Promise<readonly Buffer[]> {
+  return (await store.rowsFrom(log, 0, 1_000_000)).map(({ bytes }) => Buffer.from(bytes));
+}
+
+async function spoolOf(log: AuditLog): Promise<readonly Buffer[]> {
+  const rows: Buffer[] = [];
+  for (;;) {
+    const slice = await log.read(rows.length, 1_000, 1 << 20);
+    if (slice.rows.length === 0) return rows;
+    rows.push(...slice.rows);
+  }
+}
+
+test('a hub killed again and again while rows stream ends with exactly the rows of the spool', async () => {
+  const { pool, url } = await server.migratedPool();
+  const store = createAuditStore(pool);
+  let hub = await startHub({ databaseUrl: url, port: 0, ca });
+  const { port } = hub;
+  const log = await openLog('payments', 'edge-1');
+  const channel = await channelOf('payments', 'edge-1', port);
+  const shipper = shipperOf(log, channel);
+  const stop = new AbortController();
+  const running = shipper.run(stop.signal);
+  const writing = new AbortController();
+  const writers = Promise.all(
+    Array.from({ length: 8 }, async () => {
+      while (!writing.signal.aborted) {
+        await log.append(servedDraft());
+        await new Promise((resolve) => setTimeout(resolve, 4));
+      }
+    }),
+  );
+  try {
+    for (let round = 0; round < 4; round += 1) {
+      const { acknowledged } = shipper.stats();
+      await until(
+        () => shipper.stats().acknowledged > acknowledged + 60,
+        `progress in round ${round}: ${JSON.stringify(shipper.stats())}`,
+      );
+      await kill(hub.child);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      hub = await startHub({ databaseUrl: url, port, ca });
+    }
+    writing.abort();
+    await writers;
+    const { nextIndex } = log.stats();
+    await until(
+      () => log.stats().acknowledged === nextIndex,
+      `every row acknowledged: ${JSON.stringify(shipper.stats())}`,
+    );
+    assert.deepEqual(await ledgerOf(store, log.id), await spoolOf(log));
+    assert.ok(nextIndex > 300, String(nextIndex));
+  } finally {
+    writing.abort();
+    stop.abort();
+    await Promise.allSettled([running, writers]);
+    channel.close();
+    await log.close();
+    await kill(hub.child);
+  }
+  assert.equal(shipper.stats().state, 'stopped');
+});
+
+test("a spoke cannot read or write another unit's log, whatever its rows say", async () => {
+  const { pool, url } = await server.migratedPool();
+  const store = createAuditStore(pool);
+  const hub = await startHub({ databaseUrl: url, port: 0, ca });
+  const log = await openLog('payments', 'edge-2');
+  // The certificate says research, the rows say payments.
+  const channel = await channelOf('research', 'edge-2', hub.port);
+  const stop = new AbortController();
+  try {
+    await log.append(servedDraft());
+    const uplink = createAuditUplink(channel);
+    await assert.rejects(uplink.position(log.id, stop.signal), { code: 'forbidden' });
+    const stream = uplink.open(stop.signal);
+    const { rows } = await log.read(0, 10, 1 << 20);
+    await stream.send({ log: log.id, firstIndex: 0, rows });
+    for await (const answer of stream.answers) {
+      assert.equal(answer.kind === 'nack' && answer.code, 'wrong_identity');
+      break;
+    }
+    stream.close();
+    assert.deepEqual(await store.positions(''), []);
+  } finally {
+    stop.abort();
+    channel.close();
+    await log.close();
+    await kill(hub.child);
+  }
+});

@@ -1,0 +1,209 @@
+// The spool on a real disk: killed with SIGKILL at random moments, starved of space by a real limit, and opened twice.
+
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { readRow } from '@weir/shared/audit/row-codec.ts';
+import { viewLog } from '@weir/spoke/audit/view-log.ts';
+import { openSpoolDisk, viewSpoolDisk } from '@weir/spoke/io/spool-disk.ts';
+
+const PROCESS = join(import.meta.dirname, 'writing-process.ts');
+const KIB = 1024;
+
+async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'weir-spool-'));
+  try {
+    await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+interface Told {
+  readonly lines: string[];
+  readonly ended: Promise<void>;
+}
+
+function listen(child: ChildProcess): Told {
+  const lines: string[] = [];
+  let rest = '';
+  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+    const parts = (rest + chunk).split('\n');
+    rest = parts.pop() ?? '';
+    lines.push(...parts);
+  });
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  return { lines, ended };
+}
+
+async function rowsOn(folder: string): Promise<readonly Buffer[]> {
+  const view = await viewLog(viewSpoolDisk(folder));
+  const rows: Buffer[] = [];
+  for (let next = view.firstIndex; next < view.nextIndex; next = view.firstIndex + rows.length) {
+    rows.push(...(await view.read(next, 1_000, 1 << 20)).rows);
+  }
+  return rows;
+}
+
+test('a writer killed at random moments loses no acknowledged row and doubles none', async () => {
+  await withFolder(async (folder) => {
+    const acknowledged = new Map<number, string>();
+    for (let round = 0; round < 6; round += 1) {
+      const child = spawn(process.execPath, [PROCESS, folder, String(256 * KIB), String(64 << 20)], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const { lines, ended } = listen(child);
+      const wanted = randomInt(1, 1_500);
+      while (lines.length < wanted && child.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 2));
+      child.kill('SIGKILL');
+      await ended;
+      for (const line of lines) {
+        const [kind, index, id] = line.split(' ');
+        if (kind !== 'row') continue;
+        assert.equal(acknowledged.has(Number(index)), false, `row ${index} was given twice`);
+        acknowledged.set(Number(index), id ?? '');
+      }
+      const rows = (await rowsOn(folder)).map((bytes) => readRow(bytes));
+      assert.deepEqual(
+        rows.map(({ index }) => index),
+        rows.map((_, n) => n),
+      );
+      for (const [index, id] of acknowledged) assert.equal(rows[index]?.id, id, `row ${index}`);
+      assert.equal(new Set(rows.map(({ id }) => id)).size, rows.length);
+    }
+    assert.ok(acknowledged.size > 100, String(acknowledged.size));
+  });
+});
+
+test('a file size limit of the system while allocating refuses rows as full, and all accepted rows stay', async () => {
+  await withFolder(async (folder) => {
+    // POSIX counts in 512 bytes: 128 KiB. Segments of 96 KiB fit, the write-ahead of a larger one does not: EFBIG.
+    const first = spawn(
+      'sh',
+      [
+        '-c',
+        `ulimit -f 256; exec "$0" "$@"`,
+        process.execPath,
+        PROCESS,
+        folder,
+        String(96 * KIB),
+        String(1 << 20),
+        '60',
+      ],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
+    const told = listen(first);
+    await told.ended;
+    assert.equal(told.lines.at(-1), 'end');
+
+    // The same log, its next segments larger than the system lets any file become.
+    const second = spawn(
+      'sh',
+      ['-c', `ulimit -f 256; exec "$0" "$@"`, process.execPath, PROCESS, folder, String(512 * KIB), String(8 << 20)],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
+    const starved = listen(second);
+    await starved.ended;
+    // Smaller rows may still have found their place in the last segment afterwards.
+    assert.ok(starved.lines.includes('refused resource_exhausted full'), starved.lines.at(-1) ?? '');
+    const accepted = [...told.lines, ...starved.lines]
+      .filter((line) => line.startsWith('row '))
+      .map((line) => line.split(' '));
+    const rows = (await rowsOn(folder)).map((bytes) => readRow(bytes));
+    for (const [, index, id] of accepted) assert.equal(rows[Number(index)]?.id, id);
+    assert.equal(rows.length, accepted.length);
+    assert.deepEqual(
+      (await readdir(folder)).filter((name) => name.endsWith('.new')),
+      [],
+    );
+  });
+});
+
+test('a write beyond what the system allows latches the spool', async () => {
+  await withFolder(async (folder) => {
+    const first = spawn(process.execPath, [PROCESS, folder, String(512 * KIB), String(2 << 20), '10'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const told = listen(first);
+    await told.ended;
+    // The segment is there in full; writing past 64 KiB of it fails with EFBIG, or comes up short at the limit.
+    const second = spawn(
+      'sh',
+      ['-c', `ulimit -f 128; exec "$0" "$@"`, process.execPath, PROCESS, folder, String(512 * KIB), String(2 << 20)],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
+    const starved = listen(second);
+    await starved.ended;
+    assert.match(starved.lines.at(-1) ?? '', /^refused spool_failed failed$/);
+    const accepted = [...told.lines, ...starved.lines]
+      .filter((line) => line.startsWith('row '))
+      .map((line) => line.split(' '));
+    assert.ok(accepted.length > 10);
+    const rows = (await rowsOn(folder)).map((bytes) => readRow(bytes));
+    for (const [, index, id] of accepted) assert.equal(rows[Number(index)]?.id, id);
+  });
+});
+
+test('a folder has one writer at a time, in this process and beyond, also after a kill', async () => {
+  await withFolder(async (folder) => {
+    const disk = await openSpoolDisk(folder);
+    await assert.rejects(openSpoolDisk(folder), { code: 'conflict' });
+    const other = spawn(process.execPath, [PROCESS, folder, String(64 * KIB), String(1 << 20), '1'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const told = listen(other);
+    await told.ended;
+    assert.equal(other.exitCode, 1);
+    assert.deepEqual(told.lines, []);
+    await disk.close();
+
+    const holder = spawn(process.execPath, [PROCESS, folder, String(64 * KIB), String(1 << 20)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const held = listen(holder);
+    while (held.lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+    await assert.rejects(openSpoolDisk(folder), { code: 'conflict' });
+    holder.kill('SIGKILL');
+    await held.ended;
+    await (await openSpoolDisk(folder)).close();
+  });
+});
+
+test('allocated segments are real and zero, small files are replaced whole, leftovers are cleared', async () => {
+  await withFolder(async (folder) => {
+    const disk = await openSpoolDisk(folder);
+    await disk.allocate('a.seg', 3 * KIB * KIB + 5);
+    const { size, blocks } = await stat(join(folder, 'a.seg'));
+    assert.equal(size, 3 * KIB * KIB + 5);
+    assert.ok(blocks * 512 >= size, 'a hole would need blocks at write time');
+    const file = await disk.open('a.seg');
+    assert.equal(await file.write(Buffer.from('abc'), 10), 3);
+    await file.close();
+    assert.deepEqual(await disk.read('a.seg', 9, 5), Buffer.from('\0abc\0'));
+    await disk.zero('a.seg', 11, 13);
+    assert.deepEqual(await disk.read('a.seg', 9, 5), Buffer.from('\0a\0\0\0'));
+    assert.equal((await disk.read('a.seg', size - 2, 10)).length, 2);
+    await assert.rejects(disk.read('b.seg', 0, 1), { code: 'not_found' });
+    assert.equal(await disk.load('p.json'), undefined);
+    await disk.replace('p.json', Buffer.from('one'));
+    await disk.replace('p.json', Buffer.from('two'));
+    assert.equal((await disk.load('p.json'))?.toString(), 'two');
+    await disk.remove('a.seg');
+    await disk.remove('a.seg');
+    await disk.close();
+    await writeFile(join(folder, '0000000009.seg.new'), 'half');
+    const again = await openSpoolDisk(folder);
+    assert.deepEqual((await again.list()).toSorted(), ['lock.db', 'p.json']);
+    await again.close();
+  });
+});

@@ -1,0 +1,42 @@
+// The process that tests kill, or starve of disk: appends rows from several writers to a real folder and tells each
+// acknowledged row on its standard output. `limit` = stop after so many rows (0: never).
+
+import { createAuditLog } from '@weir/spoke/audit/audit-log.ts';
+import { openSpoolDisk } from '@weir/spoke/io/spool-disk.ts';
+import { WeirError } from '@weir/shared/errors/weir-error.ts';
+import { refusedDraft, servedDraft, uuid } from './sample-rows.ts';
+
+const [, , folder = '', segmentBytes = '', totalBytes = '', limit = '0'] = process.argv;
+const WRITERS = 8;
+
+const log = await createAuditLog({
+  disk: await openSpoolDisk(folder),
+  unit: 'payments',
+  spoke: 'edge-1',
+  site: '',
+  worker: 'w0',
+  clock: { monotonicMs: () => performance.now() },
+  random: { uuid },
+  limits: { segmentBytes: Number(segmentBytes), totalBytes: Number(totalBytes), keepBytes: 0 },
+});
+process.stdout.write(`start ${log.stats().nextIndex} ${log.torn === undefined ? 'whole' : 'torn'}\n`);
+
+let done = 0;
+async function writer(): Promise<void> {
+  while (Number(limit) === 0 || done < Number(limit)) {
+    const draft = done % 5 === 0 ? refusedDraft() : servedDraft();
+    done += 1;
+    const { id, index } = await log.append(draft);
+    // A pipe write is synchronous here: what the parent reads was acknowledged, what was acknowledged it reads.
+    process.stdout.write(`row ${index} ${id}\n`);
+  }
+}
+
+try {
+  await Promise.all(Array.from({ length: WRITERS }, writer));
+  process.stdout.write('end\n');
+} catch (thrown) {
+  process.stdout.write(`refused ${thrown instanceof WeirError ? thrown.code : String(thrown)} ${log.stats().state}\n`);
+} finally {
+  await log.close();
+}
