@@ -123,10 +123,12 @@ export function manifestOf(parts: ManifestParts): Manifest {
 
 /** Whether two lists name the same layers with the same content. */
 export function sameLayers(a: readonly LayerRef[], b: readonly LayerRef[]): boolean {
-  const key = (layers: readonly LayerRef[]): string =>
-    layers
-      .map(({ name, digest }) => `${name}=${digest}`)
-      .toSorted()
-      .join(' ');
-  return key(a) === key(b);
+  return contentKey(a) === contentKey(b);
+}
+
+function contentKey(layers: readonly LayerRef[]): string {
+  return layers
+    .map(({ name, digest }) => `${name}=${digest}`)
+    .toSorted()
+    .join(' ');
 }

@@ -27,7 +27,7 @@ export function createSelftests(options: GateOptions): MakeSelftests {
     const library = scope.kind === 'floor' ? [] : libraryOf(floor);
     await using folder = await openTree(options, scope, treeOf(files), library);
     const entrypoint = entrypointOf(scope);
-    return vectorsUnder(settings, scope.kind, documents, {
+    return await vectorsUnder(settings, scope.kind, documents, {
       wasm: wasmAnswers(module, entrypoint, options.clock),
       opa: opaAnswers(folder, sourcePaths(scope), entrypoint),
     });
