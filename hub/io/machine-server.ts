@@ -333,8 +333,9 @@ function statusOf(thrown: unknown, draining: boolean) {
   const status = rpcStatus(cause);
   const metadata = new Metadata();
   for (const [key, value] of Object.entries(status.trailers)) metadata.set(key, value);
+  const code: number = status.code;
   return Object.assign(new Error(status.message), {
-    code: status.code,
+    code,
     details: status.message,
     metadata,
     unexpected: status.unexpected,

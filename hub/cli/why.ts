@@ -1,0 +1,74 @@
+// `weir why CODE`: the whole story behind a refusal, from the hub's ledger.
+
+import type { Command } from 'commander';
+import { AuditQueryService } from '@weir/proto/weir/console/v1/console_pb.ts';
+import { type Rules, rulesSchema } from '@weir/shared/bundle/layers.ts';
+import type { AuditRow, RowRule } from '@weir/shared/audit/row.ts';
+import { WeirError } from '@weir/shared/errors/weir-error.ts';
+import { connect, type ConnectionOptions, withConnection } from './connection.ts';
+import { printable, printFields, printJson, printLine, settle } from './output.ts';
+import { rowJson, rowOf } from './row-line.ts';
+
+export function registerWhy(program: Command): void {
+  withConnection(
+    program.command('why').description('explain a refusal by the code that it printed').argument('<code>'),
+  ).action((code: string, options: ConnectionOptions) =>
+    settle(options.json === true, async () => {
+      const { row: stored, rules: bytes } = await (await connect(options))(AuditQueryService).why({ code });
+      if (stored === undefined) throw new WeirError('not_found', `no row has the code ${code}`);
+      const rules =
+        bytes.byteLength === 0 ? undefined : rulesSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+      const row = rowOf(stored);
+      if (options.json === true)
+        printJson({ ...(rowJson(stored) as object), reasons: row.rules.map((rule) => reason(rule, rules)) });
+      else tell(row, rules);
+    }),
+  );
+}
+
+/** What is known of one rule's part in a decision. */
+export function reason(rule: RowRule, rules: Rules | undefined) {
+  const meta = rules?.rules.find(({ id }) => id === rule.rule);
+  const text = rules?.texts[rule.code];
+  return {
+    ...rule,
+    title: text?.title ?? meta?.title ?? rule.code,
+    detail: fill(text?.detail ?? meta?.description ?? '', rule.facts),
+    solution: meta?.solution ?? '',
+    override: meta?.override ?? 'none',
+  };
+}
+
+function tell(row: AuditRow, rules: Rules | undefined): void {
+  printFields([
+    ['code', row.code],
+    ['time', row.time],
+    ['subject', row.subject.purl === '' ? row.request.target : row.subject.purl],
+    ['asked for', `${row.action} by ${row.actor.kind} over ${row.request.ecosystem} (${row.request.client})`],
+    ['unit', `${row.unit}, spoke ${row.spoke}${row.site === '' ? '' : `, site ${row.site}`}`],
+    [
+      'decision',
+      `${row.level} (floor ${row.floor_level}, overlay ${row.overlay_level}), mode ${row.mode}, ${row.outcome}`,
+    ],
+    ['hidden', row.hidden_count === 0 ? '' : `${row.hidden_count} version(s): ${row.hidden.slice(0, 20).join(', ')}`],
+    ['bundle', row.bundle],
+    ['record', `${row.log} #${row.index}`],
+  ]);
+  for (const rule of row.rules) {
+    const { title, detail, solution } = reason(rule, rules);
+    const lowered =
+      rule.effective === rule.level ? rule.level : `${rule.level}, lowered to ${rule.effective} by ${rule.exception}`;
+    printLine(`\n${rule.rule} (${rule.layer}): ${printable(title)} → ${lowered}`);
+    if (detail !== '') printLine(`  ${printable(detail)}`);
+    if (solution !== '') printLine(`  what to do: ${printable(solution)}`);
+  }
+  if (row.rules.length === 0) printLine('\nno rule spoke: the outcome itself says why');
+}
+
+/** `{name}` placeholders from the facts; one that has no fact stays visible. */
+function fill(template: string, facts: RowRule['facts']): string {
+  return template.replaceAll(/\{([a-z0-9_]+)\}/g, (whole, name: string) => {
+    const value = Object.hasOwn(facts, name) ? facts[name] : undefined;
+    return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? String(value) : whole;
+  });
+}
