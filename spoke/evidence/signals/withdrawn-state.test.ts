@@ -26,6 +26,11 @@ signalTable(withdrawnState, [
     change: project('quarantined'),
     want: hit('critical', { state: 'quarantined' }),
   },
+  {
+    promise: 'hits a name that its registry took over',
+    change: project('security_holding'),
+    want: hit('critical', { state: 'security_holding' }),
+  },
   { promise: 'hits an archived project', change: project('archived'), want: hit('low', { state: 'archived' }) },
   {
     promise: 'reports the graver of release and project',

@@ -1,12 +1,19 @@
 // S41: whether the registry or the authors took the release, or the whole project, back.
-// hit: `{state}` of quarantined (critical), yanked (medium), deprecated (low), archived (low); the gravest one that
-// applies. The authors' reason is upstream text and stays out. clear: `{}`.
+// hit: `{state}` of quarantined, security_holding (both critical), yanked, unpublished (medium), deprecated, archived (low);
+// the gravest one that applies. The authors' reason is upstream text and stays out. clear: `{}`.
 
 import { clear, hit, unknown } from './outcome.ts';
 import type { Signal } from './signal.ts';
 
 /** Gravest first. */
-const SEVERITIES = { quarantined: 'critical', yanked: 'medium', deprecated: 'low', archived: 'low' } as const;
+const SEVERITIES = {
+  quarantined: 'critical',
+  security_holding: 'critical',
+  yanked: 'medium',
+  unpublished: 'medium',
+  deprecated: 'low',
+  archived: 'low',
+} as const;
 type Withdrawn = keyof typeof SEVERITIES;
 
 /** Project states of the index, with '' and `active` for projects in good standing. */
@@ -16,6 +23,8 @@ const PROJECT_STATES: ReadonlyMap<string, Withdrawn | undefined> = new Map([
   ['archived', 'archived'],
   ['deprecated', 'deprecated'],
   ['quarantined', 'quarantined'],
+  ['security_holding', 'security_holding'],
+  ['unpublished', 'unpublished'],
 ]);
 
 export const withdrawnState: Signal = {
@@ -30,7 +39,7 @@ export const withdrawnState: Signal = {
   evaluate({ release, releases }) {
     if (!releases.known) return unknown(releases.reason);
     const project = PROJECT_STATES.get(releases.value.projectState);
-    if (!release.known && project !== 'quarantined') return unknown(release.reason);
+    if (!release.known && project === undefined) return unknown(release.reason);
     const own = release.known ? release.value.withdrawn?.state : undefined;
     const state = gravest(project, own);
     if (state !== undefined) return hit(SEVERITIES[state], { state });

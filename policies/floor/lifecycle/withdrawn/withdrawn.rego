@@ -1,8 +1,9 @@
 # METADATA
 # title: Release was withdrawn
 # description: >-
-#   Its registry or its authors took the release back. A quarantined project is under investigation and is refused;
-#   yanked, deprecated and archived are warnings, because lockfiles may rightly pin such releases.
+#   Its registry or its authors took the release back. A project that its registry has put under quarantine, or replaced
+#   by a placeholder, was reported as malware and is refused; yanked, deprecated, archived and unpublished are warnings,
+#   because lockfiles may rightly pin such releases. A state that nobody has weighed yet waits for a person.
 # custom:
 #   id: WEIR-WDR-001
 #   version: 1.0.0
@@ -20,7 +21,7 @@ import data.weir.lib.finding
 
 meta := rego.metadata.chain()[1].annotations.custom
 
-findings contains finding.of(i, meta, "quarantined", {}) if {
+findings contains finding.of(i, meta, "quarantined", candidate.evidence.withdrawn_state.value) if {
 	some i, candidate in input.candidates
 	_quarantined(candidate)
 }
@@ -33,9 +34,12 @@ findings contains finding.at(i, meta, level, "withdrawn", outcome.value) if {
 	level := _level(candidate)
 }
 
-_quarantined(candidate) if candidate.evidence.withdrawn_state.value.state == "quarantined"
+_quarantined(candidate) if {
+	candidate.evidence.withdrawn_state.state == "hit"
+	candidate.evidence.withdrawn_state.value.state in {"quarantined", "security_holding"}
+}
 
 # A state that nobody has weighed yet is not waved through.
 default _level(_) := "pending"
 
-_level(candidate) := "warn" if candidate.evidence.withdrawn_state.value.state in {"archived", "deprecated", "yanked"}
+_level(candidate) := "warn" if candidate.evidence.withdrawn_state.value.state in {"archived", "deprecated", "unpublished", "yanked"}

@@ -9,7 +9,8 @@ test_findings[promise] if {
 }
 
 _cases := {
-	"quarantined is refused": {"given": {"withdrawn_state": fixture.hit({"state": "quarantined"})}, "policy": {}, "want": {fixture.finding("WEIR-WDR-001", "deny", "quarantined", {})}},
+	"a placeholder is refused": {"given": {"withdrawn_state": fixture.hit({"state": "security_holding"})}, "policy": {}, "want": {fixture.finding("WEIR-WDR-001", "deny", "quarantined", {"state": "security_holding"})}},
+	"quarantined is refused": {"given": {"withdrawn_state": fixture.hit({"state": "quarantined"})}, "policy": {}, "want": {fixture.finding("WEIR-WDR-001", "deny", "quarantined", {"state": "quarantined"})}},
 	"yanked is a warning": {"given": {"withdrawn_state": fixture.hit({"state": "yanked"})}, "policy": {}, "want": {fixture.finding("WEIR-WDR-001", "warn", "withdrawn", {"state": "yanked"})}},
 	"deprecated is a warning": {"given": {"withdrawn_state": fixture.hit({"state": "deprecated"})}, "policy": {}, "want": {fixture.finding("WEIR-WDR-001", "warn", "withdrawn", {"state": "deprecated"})}},
 	"archived is a warning": {"given": {"withdrawn_state": fixture.hit({"state": "archived"})}, "policy": {}, "want": {fixture.finding("WEIR-WDR-001", "warn", "withdrawn", {"state": "archived"})}},
