@@ -1,7 +1,7 @@
 // `weir spoke run`: runs the spoke in the foreground until it is told to stop.
 
 import type { Command } from 'commander';
-import { LOG_LEVELS, type LogLevel } from '@weir/shared/telemetry/logger.ts';
+import { LOG_LEVELS } from '@weir/shared/telemetry/logger.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import { startSpoke } from '../main.ts';
 import { EXIT, settle } from './output.ts';
@@ -17,7 +17,7 @@ export function registerRun(spoke: Command): void {
     .action((options: { home?: string; logLevel: string; json?: boolean }) =>
       settle(options.json === true, async () => {
         const home = spokeHome(options.home);
-        const level = LOG_LEVELS.find((known) => known === options.logLevel) as LogLevel | undefined;
+        const level = LOG_LEVELS.find((known) => known === options.logLevel);
         if (level === undefined)
           throw new WeirError('invalid_argument', `${options.logLevel} is no log level`, {
             next: `choose one of ${LOG_LEVELS.join(', ')}`,

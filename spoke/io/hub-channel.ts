@@ -1,10 +1,17 @@
 // One grpc-js channel to the hub at a time, over a list of addresses: on failure the next address is tried, after a
 // renewal a new channel replaces the old one while streams that are open finish on it.
 
-import { Client, Metadata, status, type ClientReadableStream, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js';
+import {
+  Client,
+  Metadata,
+  status,
+  type ClientReadableStream,
+  type ClientDuplexStream,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import { WeirError, type ErrorCode } from '@weir/shared/errors/weir-error.ts';
 import type { GrpcMethod } from '@weir/shared/wire/grpc-methods.ts';
-import { hubCredentials } from './hub-credentials.ts';
+import { HUB_CHANNEL_OPTIONS, hubCredentials } from './hub-credentials.ts';
 import type { StoredIdentity } from './identity-store.ts';
 
 /** Deadline of a unary call, milliseconds. */
@@ -12,8 +19,15 @@ export const UNARY_TIMEOUT_MS = 15_000;
 const MESSAGE_BYTES_MAX = 8 << 20;
 
 export interface HubChannel {
-  unary<Request, Response>(method: GrpcMethod<Request, Response>, request: Request, signal: AbortSignal): Promise<Response>;
-  serverStream<Request, Response>(method: GrpcMethod<Request, Response>, request: Request): ClientReadableStream<Response>;
+  unary<Request, Response>(
+    method: GrpcMethod<Request, Response>,
+    request: Request,
+    signal: AbortSignal,
+  ): Promise<Response>;
+  serverStream<Request, Response>(
+    method: GrpcMethod<Request, Response>,
+    request: Request,
+  ): ClientReadableStream<Response>;
   duplex<Request, Response>(method: GrpcMethod<Request, Response>): ClientDuplexStream<Request, Response>;
   /** Takes the next address for the calls to come. */
   failOver(): void;
@@ -29,6 +43,7 @@ export function createHubChannel(addresses: readonly string[], identity: StoredI
 
   function open(): Client {
     client ??= new Client(addresses[position % addresses.length] ?? '', hubCredentials(present), {
+      ...HUB_CHANNEL_OPTIONS,
       'grpc.keepalive_time_ms': 15_000,
       'grpc.keepalive_timeout_ms': 5_000,
       'grpc.keepalive_permit_without_calls': 1,
@@ -75,8 +90,15 @@ export function createHubChannel(addresses: readonly string[], identity: StoredI
       });
     },
     serverStream: (method, request) =>
-      open().makeServerStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, request, new Metadata()),
-    duplex: (method) => open().makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, new Metadata()),
+      open().makeServerStreamRequest(
+        method.path,
+        method.requestSerialize,
+        method.responseDeserialize,
+        request,
+        new Metadata(),
+      ),
+    duplex: (method) =>
+      open().makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, new Metadata()),
     failOver() {
       if (addresses.length < 2) return;
       position += 1;
@@ -110,5 +132,8 @@ const CODES: Readonly<Partial<Record<status, ErrorCode>>> = {
 export function fromServiceError(error: ServiceError): WeirError {
   const code = CODES[error.code] ?? 'internal';
   const retry = code === 'unavailable' || code === 'timeout' || code === 'resource_exhausted' ? 'later' : 'never';
-  return new WeirError(code, error.details === '' ? 'the hub could not be reached' : error.details, { cause: error, retry });
+  return new WeirError(code, error.details === '' ? 'the hub could not be reached' : error.details, {
+    cause: error,
+    retry,
+  });
 }

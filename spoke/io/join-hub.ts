@@ -5,7 +5,7 @@ import 'reflect-metadata';
 import { createHash, createPrivateKey, generateKeyPairSync, sign, webcrypto, X509Certificate } from 'node:crypto';
 import { connect } from 'node:tls';
 import { create } from '@bufbuild/protobuf';
-import { Client, credentials, Metadata } from '@grpc/grpc-js';
+import { Client, Metadata } from '@grpc/grpc-js';
 import { cryptoProvider, Pkcs10CertificateRequestGenerator } from '@peculiar/x509';
 import {
   EnrollmentService,
@@ -17,6 +17,7 @@ import { ENGINE } from '@weir/shared/bundle/manifest.ts';
 import { WeirError, asWeirError } from '@weir/shared/errors/weir-error.ts';
 import { grpcMethods } from '@weir/shared/wire/grpc-methods.ts';
 import { fromServiceError, type HubChannel } from './hub-channel.ts';
+import { HUB_CHANNEL_OPTIONS, joinCredentials } from './hub-credentials.ts';
 import type { StoredIdentity } from './identity-store.ts';
 
 const enrollment = grpcMethods(EnrollmentService);
@@ -45,7 +46,7 @@ export async function joinHub(options: JoinOptions): Promise<Joined> {
   const tls = await makeTlsKey();
   const log = generateKeyPairSync('ed25519');
   const proofOf = createHash('sha256').update(options.joinToken).digest();
-  const client = new Client(options.address, credentials.createSsl(Buffer.from(caPem)));
+  const client = new Client(options.address, joinCredentials(caPem), HUB_CHANNEL_OPTIONS);
   try {
     const method = enrollment.join;
     const request = create(JoinRequestSchema, {
@@ -73,7 +74,7 @@ export async function joinHub(options: JoinOptions): Promise<Joined> {
       );
     });
     if (response.identity === undefined) throw new WeirError('internal', 'the hub issued no identity');
-    const logKey = log.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+    const logKey = log.privateKey.export({ format: 'pem', type: 'pkcs8' });
     return {
       identity: toStored(response.identity, response.trustRoot, tls.key, logKey),
       federationAddresses: response.federationAddresses,
@@ -117,11 +118,11 @@ function toStored(identity: Identity, trustRoot: Uint8Array, tlsKey: string, log
 }
 
 async function makeTlsKey(): Promise<{ readonly key: string; readonly csr: ArrayBuffer }> {
-  const keys = (await webcrypto.subtle.generateKey(EC, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
+  const keys = await webcrypto.subtle.generateKey(EC, true, ['sign', 'verify']);
   const request = await Pkcs10CertificateRequestGenerator.create({ name: 'CN=weir-spoke', keys, signingAlgorithm: EC });
   const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey));
   const key = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' }).export({ format: 'pem', type: 'pkcs8' });
-  return { key: key.toString(), csr: request.rawData };
+  return { key, csr: request.rawData };
 }
 
 /** The CA certificate that the hub presents, if and only if its public key has the pinned hash. */
