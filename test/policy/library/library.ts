@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
 import { createGates } from '@weir/hub/floor/gates.ts';
 import type { Opa, OpaResult } from '@weir/hub/floor/opa.ts';
 import { selectFloorFiles, selectOverlayFiles } from '@weir/hub/floor/source-tree.ts';
@@ -57,8 +58,17 @@ export async function runOpa(args: readonly string[], stdin?: string): Promise<O
 /** Text of a generated file; with the rewrite switch the file is brought up to date first. */
 export function committed(path: string, generated: string): string {
   const file = join(POLICIES, path);
-  if (REWRITE) writeFileSync(file, generated);
+  if (REWRITE && !sameContent(readFileSync(file, 'utf8'), generated)) writeFileSync(file, generated);
   return readFileSync(file, 'utf8');
+}
+
+/** Documents that differ only by layout are left as the formatter has them. */
+function sameContent(a: string, b: string): boolean {
+  try {
+    return isDeepStrictEqual(JSON.parse(a), JSON.parse(b));
+  } catch {
+    return a === b;
+  }
 }
 
 export function asFile(json: unknown): string {
