@@ -9,6 +9,7 @@ import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { SpoolDisk, SpoolFile } from '../audit/spool-disk.ts';
 
 const ZEROS = Buffer.alloc(1 << 20);
+const FLUSH_EVERY = 4 * ZEROS.length;
 const TEMPORARY = '.new';
 /** A file, not a name in the log's language: its lock, not its content, says that somebody writes here. */
 const LOCK = 'lock.db';
@@ -73,7 +74,11 @@ function spoolDisk(folder: string, release: () => void): SpoolDisk {
     list: () => fs.readdir(folder),
     async allocate(name, size) {
       await create(name, async (handle) => {
-        for (let at = 0; at < size; at += ZEROS.length) await writeAll(handle, ZEROS.subarray(0, size - at), at);
+        for (let at = 0; at < size; at += ZEROS.length) {
+          await writeAll(handle, ZEROS.subarray(0, size - at), at);
+          // One large flush at the end would hold up the batches of the segment in use.
+          if (at % FLUSH_EVERY === 0) await handle.datasync();
+        }
       });
     },
     async open(name) {

@@ -27,5 +27,6 @@ export type Bench = (options: BenchOptions) => Promise<BenchResult>;
 
 /** By name; loaded only when asked for. */
 export const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> = {
+  'audit-append': () => import('./audit-append.ts'),
   decide: () => import('./decide.ts'),
 };
