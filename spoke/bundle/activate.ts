@@ -203,7 +203,7 @@ class BundleActivator<Engine, Prepared> implements Activator {
     const { disk, source, holder } = this.#options;
     const from = { disk, source };
     const mark = await onDisk(() => disk.readHighWater());
-    const bytes = await fetchEnvelope(offer.digest, from, signal);
+    const bytes = await fetchEnvelope(offer.digest, source, signal);
     // Before any layer is asked for: what nobody trusted has signed costs nothing more.
     const envelope = this.#verify(bytes, offer.digest, mark, new Set());
     const layers = new Map<Digest, Uint8Array>();

@@ -15,15 +15,12 @@ export interface BundleSource {
   fetchLayer(bundle: Digest, layer: Digest, offset: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
-/** The envelope, from disk when it is there. Not verified. Throws `BundleRefused`. */
-export async function fetchEnvelope(
-  bundle: Digest,
-  from: { readonly source: BundleSource; readonly disk: BundleDisk },
-  signal: AbortSignal,
-): Promise<Uint8Array> {
-  const kept = await onDisk(() => from.disk.readEnvelope(bundle));
-  if (kept !== undefined) return kept;
-  const bytes = await overWire(() => from.source.fetchEnvelope(bundle, signal));
+/**
+ * The envelope, not verified. Always from the source: it is small, and a copy that rotted on disk would look like a forgery.
+ * Throws `BundleRefused`.
+ */
+export async function fetchEnvelope(bundle: Digest, source: BundleSource, signal: AbortSignal): Promise<Uint8Array> {
+  const bytes = await overWire(() => source.fetchEnvelope(bundle, signal));
   if (bytes.byteLength > BUNDLE_LIMITS.envelopeBytes) {
     throw new BundleRefused('bad_envelope', 'the signature file is too large', { step: 'size' });
   }

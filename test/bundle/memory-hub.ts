@@ -57,6 +57,8 @@ export function newSigner(): Signer {
 
 export interface MemoryHub {
   readonly publisher: Publisher;
+  /** Another publisher over the same stores, with another epoch. */
+  publisherAt(epoch: number): Publisher;
   readonly bundles: BundleStore & { readonly layers: ReadonlyMap<Digest, Uint8Array> };
   readonly policies: PolicyStore;
   readonly signer: Signer;
@@ -78,25 +80,27 @@ export async function memoryHub(options: { readonly nowS?: number; readonly epoc
   const gateOptions = { opa: realOpa(), capabilities: await shippedCapabilities(), clock };
   const addUnit = (settings: Settings): void =>
     void units.set(settings.unit, { name: settings.unit, settings, salt: new Uint8Array(32), createdAtMs: 0 });
-  const publisher = createPublisher(
-    {
-      policies,
-      bundles,
-      units: {
-        unit: async (name: string) => units.get(name),
-        listUnits: async () => [...units.values()],
-      } as unknown as UnitStore,
-      tokens: { activeTokens: async (unit: string) => tokens.get(unit) ?? [] } as unknown as UnitTokenStore,
-      gates: createGates(gateOptions),
-      selftests: createSelftests(gateOptions),
-      sign: (statement) => signEnvelope(statement, signer),
-      clock,
-      logger: SILENT,
-    },
-    { workspace: WORKSPACE, epoch: options.epoch ?? 1 },
-  );
+  const publisherAt = (epoch: number): Publisher =>
+    createPublisher(
+      {
+        policies,
+        bundles,
+        units: {
+          unit: async (name: string) => units.get(name),
+          listUnits: async () => [...units.values()],
+        } as unknown as UnitStore,
+        tokens: { activeTokens: async (unit: string) => tokens.get(unit) ?? [] } as unknown as UnitTokenStore,
+        gates: createGates(gateOptions),
+        selftests: createSelftests(gateOptions),
+        sign: (statement) => signEnvelope(statement, signer),
+        clock,
+        logger: SILENT,
+      },
+      { workspace: WORKSPACE, epoch },
+    );
   return {
-    publisher,
+    publisher: publisherAt(options.epoch ?? 1),
+    publisherAt,
     bundles,
     policies,
     signer,
@@ -148,8 +152,8 @@ function memoryBundles(): MemoryHub['bundles'] {
 function memoryPolicies(): PolicyStore {
   const versions: { policy: PolicyVersion; files: readonly SourceFile[] }[] = [];
   const documents: PolicyDocument[] = [];
-  const same = (a: PolicyScope, b: PolicyScope): boolean => JSON.stringify(a) === JSON.stringify(b);
-  const of = (scope: PolicyScope): typeof versions => versions.filter(({ policy }) => same(policy.scope, scope));
+  const of = (scope: PolicyScope): typeof versions =>
+    versions.filter(({ policy }) => JSON.stringify(policy.scope) === JSON.stringify(scope));
   return {
     async insertSources({ files, ...policy }) {
       const version = { ...policy, version: of(policy.scope).length + 1, publishedAtMs: 0 };

@@ -43,6 +43,13 @@ function levels(spoke: Spoke, input: PolicyInput): readonly string[] {
   return active.prepared.engine.decide(input).map(({ level }) => level);
 }
 
+/** A JSON layer of the genuine bundle, to be spoilt. */
+function layerJson(name: string): Record<string, unknown> {
+  const ref = genuine.manifest.layers.find((layer) => layer.name === name);
+  const bytes = ref === undefined ? undefined : genuine.layers.get(ref.digest);
+  return JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
+}
+
 let hub: MemoryHub;
 let genuine: LooseBundle;
 before(async () => {
@@ -116,7 +123,7 @@ describe('publishing', () => {
 
   test('a refused floor changes nothing', async () => {
     const other = await publishedHub();
-    const before_ = await other.current('payments');
+    const untouched = await other.current('payments');
     const bad: Tree = {
       ...FLOOR,
       'floor/age/age_test.rego': (FLOOR['floor/age/age_test.rego'] ?? '').replace('== 0', '== 7'),
@@ -124,7 +131,7 @@ describe('publishing', () => {
     const outcome = await other.publisher.publishFloor({ files: files(bad), ...BY });
     assert.equal(outcome.published, false);
     assert.equal(outcome.findings[0]?.gate, 'tests');
-    assert.deepEqual(await other.current('payments'), before_);
+    assert.deepEqual(await other.current('payments'), untouched);
     assert.equal((await other.policies.latest({ kind: 'floor' }))?.version, 1);
   });
 
@@ -216,7 +223,7 @@ describe('activation', () => {
     source.give(second);
     await spoke.offer(second);
     const names = source.asked.map(({ layer }) => second.manifest.layers.find(({ digest }) => digest === layer)?.name);
-    assert.deepEqual(names.toSorted(), ['settings']);
+    assert.deepEqual(names, ['settings']);
     assert.equal(spoke.holder.current()?.settings.mode, 'warn');
 
     other.setSettings(held(['x']));
@@ -284,11 +291,6 @@ describe('a bundle is kept out, and what runs keeps running', () => {
   type Case = readonly [name: string, make: () => Promise<LooseBundle> | LooseBundle, nack: NackCode];
   const stranger = newSigner();
   const next = { version: 100 };
-  const layerJson = (name: string): Record<string, unknown> => {
-    const ref = genuine.manifest.layers.find((layer) => layer.name === name);
-    const bytes = ref === undefined ? undefined : genuine.layers.get(ref.digest);
-    return JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
-  };
   const cases: readonly Case[] = [
     ['signed by a stranger', () => forge(genuine, stranger, { manifest: next }), 'unknown_key'],
     [
@@ -416,12 +418,12 @@ describe('a bundle is kept out, and what runs keeps running', () => {
       source.give(genuine);
       const spoke = await startSpoke({ folder: folder.path, source, trustRoot: hub.trustRoot, clock: hub.clock });
       await spoke.offer(genuine);
-      const before_ = spoke.holder.current();
+      const untouched = spoke.holder.current();
       const bad = await make();
       source.give(bad);
       const outcome = await spoke.offer(bad);
       assert.equal(outcome.nack, nack, outcome.detail);
-      assert.equal(spoke.holder.current(), before_);
+      assert.equal(spoke.holder.current(), untouched);
       assert.deepEqual(spoke.outcomes.at(-1), outcome, 'reported');
       assert.deepEqual(levels(spoke, inputOf('payments', YOUNG)), ['deny']);
       assert.equal(await readFile(join(folder.path, 'current'), 'utf8'), `${genuine.digest}\n`);

@@ -43,7 +43,7 @@ export const realBuilder: BundleBuilder<PolicyEngine, Ready> = {
       readsVersion: manifest.reads_version,
       clock: { monotonicMs: () => performance.now() },
     }),
-  ask: (engine, layer, input) => engine.evaluateLayer(layer, input as Parameters<PolicyEngine['evaluateLayer']>[1]),
+  ask: (engine, layer, input) => engine.evaluateLayer(layer, input),
   prepare: ({ settings }, _bundle, engine) => ({ engine, settings }),
   discard: (engine) => engine.close(),
 };
@@ -95,7 +95,9 @@ export function countingMetrics(): Metrics & { readonly counts: Map<string, numb
   return {
     counts,
     count(name, labels = {}, by = 1) {
-      const key = `${name}{${Object.entries(labels).map(([label, value]) => `${label}=${value}`)}}`;
+      const key = `${name}{${Object.entries(labels)
+        .map(([label, value]) => `${label}=${value}`)
+        .join(',')}}`;
       counts.set(key, (counts.get(key) ?? 0) + by);
     },
     gauge: () => undefined,

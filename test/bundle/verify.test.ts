@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
+import { readEnvelope } from '@weir/shared/bundle/envelope.ts';
 import { verifyEnvelope, type VerifyOptions } from '@weir/shared/bundle/verify.ts';
 import { encodeTrustRoot, parseTrustRoot, trustRootOf } from '@weir/shared/bundle/trust-root.ts';
 import type { Manifest } from '@weir/shared/bundle/manifest.ts';
@@ -61,6 +62,13 @@ function nackOf(work: () => unknown): NackCode {
     return thrown.nack;
   }
   return assert.fail('was accepted');
+}
+
+/** The genuine statement, changed. */
+function statement(change: (value: Record<string, unknown>) => void): Uint8Array {
+  const value = JSON.parse(new TextDecoder().decode(readEnvelope(genuine.envelope).payload)) as Record<string, unknown>;
+  change(value);
+  return new TextEncoder().encode(canonicalJson(value));
 }
 
 test('a genuine envelope passes every check, in order', () => {
@@ -250,15 +258,6 @@ describe('manifests', () => {
     });
   }
 
-  const statement = (change: (statement: Record<string, unknown>) => void): Uint8Array => {
-    const value = JSON.parse(
-      new TextDecoder().decode(
-        Buffer.from(JSON.parse(new TextDecoder().decode(genuine.envelope)).dsseEnvelope.payload, 'base64'),
-      ),
-    ) as Record<string, unknown>;
-    change(value);
-    return new TextEncoder().encode(canonicalJson(value));
-  };
   const statements: readonly [string, (statement: Record<string, unknown>) => void][] = [
     ['another statement type', (s) => void (s['_type'] = 'https://in-toto.io/Statement/v0.1')],
     ['another predicate type', (s) => void (s['predicateType'] = 'urn:other')],
