@@ -48,6 +48,10 @@ export interface EngineOptions {
   readonly bundle: Digest;
   /** The manifest's `reads_version`. */
   readonly readsVersion: boolean;
+  /**
+   * Time that counts against a policy's deadline. Best the CPU time of this thread (`process.threadCpuUsage`): then a busy
+   * machine does not fail a good overlay; wall-bound monotonic time does as well.
+   */
   readonly clock: Pick<Clock, 'monotonicMs'>;
   /** Hand over the same one at every activation, so that strikes outlive a bundle. */
   readonly strikes?: Strikes;

@@ -102,11 +102,20 @@ function subject(of: Candidate['subject']): string {
   );
 }
 
+/** What most signals say of most subjects. */
+const UNREMARKABLE = '{"reason":"","severity":"none","state":"clear","value":{}}';
+
+function isEmpty(object: object): boolean {
+  for (const _ in object) return false;
+  return true;
+}
+
 function evidence(of: Candidate['evidence']): string {
   return members(of, outcome);
 }
 
 function outcome(of: SignalOutcome): string {
+  if (of.reason === '' && of.severity === 'none' && of.state === 'clear' && isEmpty(of.value)) return UNREMARKABLE;
   return (
     `{"reason":${quote(of.reason)},"severity":${quote(of.severity)},"state":${quote(of.state)},` +
     `"value":${value(of.value, 1)}}`
@@ -116,10 +125,16 @@ function outcome(of: SignalOutcome): string {
 /** An object whose keys are data: sorted by UTF-16 code units, as the standard asks. */
 function members<T>(object: Readonly<Record<string, T>>, write: (of: T) => string): string {
   const keys = Object.keys(object);
-  if (keys.length > 1) keys.sort();
-  let text = '{';
-  for (const key of keys) text += `${text.length > 1 ? ',' : ''}${quote(key)}:${write(object[key] as T)}`;
-  return `${text}}`;
+  if (!isSorted(keys)) keys.sort();
+  let text = '';
+  for (const key of keys) text += `${text === '' ? '{' : ','}${quote(key)}:${write(object[key] as T)}`;
+  return text === '' ? '{}' : `${text}}`;
+}
+
+/** Sorting what is sorted already, as evidence and labels mostly are, costs more than looking. */
+function isSorted(keys: readonly string[]): boolean {
+  for (let i = 1; i < keys.length; i += 1) if ((keys[i - 1] as string) > (keys[i] as string)) return false;
+  return true;
 }
 
 function list(of: readonly string[]): string {

@@ -33,6 +33,13 @@ const OP = {
 /** Every instruction costs 1; these more, paid on the spot: they leave the module or ask the system for memory. */
 const EXTRA_COST = { callImport: 200, memoryGrow: 20_000 } as const;
 
+/** A number of 32 bits in five bytes, to be filled in later. */
+const PADDED_ZERO = Uint8Array.of(0x80, 0x80, 0x80, 0x80, 0x00);
+
+/** Custom section of the branch hinting proposal; engines that do not know it skip it. */
+const BRANCH_HINTS = 'metadata.code.branch_hint';
+const UNLIKELY = 0x00;
+
 /** How an instruction's immediates are laid out; absent = the instruction is refused. */
 type Immediate = 'none' | 'leb' | 'leb2' | 'byte' | 'bytes4' | 'bytes8' | 'table' | 'global' | 'saturating';
 const IMMEDIATES: readonly (Immediate | undefined)[] = immediates();
@@ -129,8 +136,11 @@ function rewrite(input: Reader): Uint8Array<ArrayBuffer> {
     } else if (id === SECTION.code) {
       if (meterOf === undefined || !exported) throw new Unmeterable('module has no globals or exports');
       const { fuelGlobal, abortFunction, importedFunctions } = meterOf;
-      const code = new Reader(section);
-      out.section(id, (w) => meterCode(code, w, { fuelGlobal, abortFunction, importedFunctions }));
+      const code = new Writer(section.length + (section.length >> 1));
+      const hints = new Writer(section.length >> 2);
+      meterCode(new Reader(section), code, hints, { fuelGlobal, abortFunction, importedFunctions });
+      out.section(SECTION.custom, (w) => w.name(BRANCH_HINTS).raw(hints.bytes()));
+      out.section(id, (w) => w.raw(code.bytes()));
     } else {
       out.section(id, (w) => w.raw(section));
     }
@@ -172,12 +182,17 @@ function readImports(section: Reader): Imports {
   return { functions, globals: 0, abort };
 }
 
-function meterCode(code: Reader, out: Writer, meterOf: Meter): void {
+/** Also writes the hints: the branch to the host is rare, which keeps its call out of the way of the loop around it. */
+function meterCode(code: Reader, out: Writer, hints: Writer, meterOf: Meter): void {
   const count = code.u32();
   out.u32(count);
-  for (let left = count; left > 0; left -= 1) {
+  hints.u32(count);
+  for (let i = 0; i < count; i += 1) {
     const body = new Reader(code.take(code.u32()));
-    out.sized((w) => meterFunction(body, w, meterOf));
+    const branches: number[] = [];
+    out.sized((w) => meterFunction(body, w, meterOf, branches));
+    hints.u32(meterOf.importedFunctions + i).u32(branches.length);
+    for (const offset of branches) hints.u32(offset).byte(0x01).byte(UNLIKELY);
   }
 }
 
@@ -187,22 +202,24 @@ interface Charge {
   cost: number;
 }
 
-function meterFunction(body: Reader, out: Writer, meterOf: Meter): void {
+function meterFunction(body: Reader, out: Writer, meterOf: Meter, branches: number[]): void {
+  const start = out.position;
+  const charged = (): Charge => writeCharge(out, meterOf, start, branches);
   out.raw(skipLocals(body));
-  let charge = writeCharge(out, meterOf);
+  let charge = charged();
   /** One entry per open block: the charge to go back to when a loop ends, undefined for every other block. */
   const open: (Charge | undefined)[] = [];
   let depth = 1;
   while (depth > 0) {
-    const start = body.position;
+    const opAt = body.position;
     const op = body.byte();
     const extra = instructionCost(op, body, meterOf);
-    if (extra > 0) settle(out, { ...writeCharge(out, meterOf), cost: extra });
+    if (extra > 0) settle(out, { ...charged(), cost: extra });
     charge.cost += 1;
-    out.raw(body.since(start));
+    out.raw(body.since(opAt));
     if (op === OP.loop) {
       open.push(charge);
-      charge = writeCharge(out, meterOf);
+      charge = charged();
       depth += 1;
     } else if (op === OP.block || op === OP.if) {
       open.push(undefined);
@@ -272,13 +289,14 @@ function instructionCost(op: number, body: Reader, meterOf: Meter): number {
   return extra;
 }
 
-/** `fuel -= cost; if (fuel < 0) opa_abort(OUT_OF_FUEL)`; the cost is filled in by `settle`. */
-function writeCharge(out: Writer, meterOf: Meter): Charge {
+/** `fuel -= cost; if (fuel < 0) opa_abort(OUT_OF_FUEL)`; the cost is filled in by `settle`. Notes where the branch is. */
+function writeCharge(out: Writer, meterOf: Meter, functionStart: number, branches: number[]): Charge {
   out.byte(0x23).u32(meterOf.fuelGlobal).byte(0x41);
   const at = out.position;
-  out.raw(Uint8Array.of(0x80, 0x80, 0x80, 0x80, 0x00)); // i32.const, padded to five bytes
+  out.raw(PADDED_ZERO);
   out.byte(0x6b).byte(0x24).u32(meterOf.fuelGlobal);
   out.byte(0x23).u32(meterOf.fuelGlobal).byte(0x41).byte(0x00).byte(0x48); // fuel < 0
+  branches.push(out.position - functionStart);
   out.byte(0x04).byte(0x40).byte(0x41).byte(0x7f).byte(0x10).u32(meterOf.abortFunction).byte(0x0b);
   return { at, cost: 0 };
 }
@@ -410,7 +428,7 @@ class Writer {
   /** What `write` writes, behind its length in five bytes. */
   sized(write: (writer: Writer) => void): void {
     const at = this.#at;
-    this.raw(Uint8Array.of(0x80, 0x80, 0x80, 0x80, 0x00));
+    this.raw(PADDED_ZERO);
     write(this);
     for (let i = 0, rest = this.#at - at - 5; i < 5; i += 1, rest >>>= 7) {
       this.patch(at + i, (rest & 0x7f) | (i < 4 ? 0x80 : 0));

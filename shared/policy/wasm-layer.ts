@@ -46,7 +46,7 @@ export const OVERLAY_LIMITS: LayerLimits = {
 
 /** Milliseconds for making an instance (start function, data, first look-ups): of the module, and of the SDK around it. */
 const LOAD_DEADLINE_MS = 1000;
-const INTERRUPT_MS = 2 * LOAD_DEADLINE_MS;
+const INTERRUPT_MS = 4 * LOAD_DEADLINE_MS;
 const INITIAL_PAGES = 5;
 const ABORT_TEXT_BYTES = 300;
 const TABLE_BYTES = 64 << 10;

@@ -19,7 +19,15 @@ import type { Evidence, SignalOutcome } from '@weir/shared/domain/evidence.ts';
 import type { JsonObject } from '@weir/shared/domain/json.ts';
 import { type PolicyEngine, createEngine } from '@weir/shared/policy/engine.ts';
 import { FLOOR_ENTRYPOINT, type PolicyInput, overlayEntrypoint } from '@weir/shared/policy/input.ts';
-import { NOW, candidate, exceptionsLayer, inputOf, rulesLayer, settings } from '../policy/engine/fixtures.ts';
+import {
+  NOW,
+  THREAD_TIME,
+  candidate,
+  exceptionsLayer,
+  inputOf,
+  rulesLayer,
+  settings,
+} from '../policy/engine/fixtures.ts';
 import { buildFolder, opaPath } from '../policy/engine/opa.ts';
 import type { BenchOptions, BenchResult, Figures } from './benches.ts';
 import { percentile, rounded, table } from './figures.ts';
@@ -121,7 +129,7 @@ async function engineOf(): Promise<PolicyEngine> {
     unit: 'payments',
     bundle: digestOf('bench'),
     readsVersion: false,
-    clock: { monotonicMs: () => performance.now() },
+    clock: THREAD_TIME,
   });
 }
 

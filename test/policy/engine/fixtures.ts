@@ -1,7 +1,6 @@
 // A small floor and overlay, rules, settings and inputs for tests of the engine. The real floor has its own tests under
 // `policies/`; here a rule fires on a word in the evidence, so that a case says what it wants.
 
-import { performance } from 'node:perf_hooks';
 import type { Exceptions, Rules, Settings } from '@weir/shared/bundle/layers.ts';
 import { digestOf } from '@weir/shared/domain/digest.ts';
 import type { Evidence } from '@weir/shared/domain/evidence.ts';
@@ -10,6 +9,14 @@ import type { RuleMeta } from '@weir/shared/domain/rule.ts';
 import { type EngineOptions, type PolicyEngine, createEngine } from '@weir/shared/policy/engine.ts';
 import { type Candidate, FLOOR_ENTRYPOINT, type PolicyInput, overlayEntrypoint } from '@weir/shared/policy/input.ts';
 import { buildPolicy } from './opa.ts';
+
+/** CPU time of this thread: tests that run side by side do not use up each other's deadlines. */
+export const THREAD_TIME = {
+  monotonicMs: (): number => {
+    const { user, system } = process.threadCpuUsage();
+    return (user + system) / 1000;
+  },
+};
 
 export const UNIT = 'payments';
 export const OVERLAY_PACKAGE = 'weir.overlay.payments';
@@ -194,7 +201,7 @@ export async function engine(options: Partial<EngineOptions> = {}): Promise<Poli
     unit: UNIT,
     bundle: BUNDLE,
     readsVersion: true,
-    clock: { monotonicMs: () => performance.now() },
+    clock: THREAD_TIME,
     ...options,
   });
 }

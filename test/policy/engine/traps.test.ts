@@ -1,21 +1,20 @@
 // Every way in which OPA's wasm SDK or ABI is known to fail open, hang or corrupt itself, and what the wrapper does instead.
 
 import assert from 'node:assert/strict';
-import { performance } from 'node:perf_hooks';
 import { mock, test } from 'node:test';
 import { INPUT_LIMITS, encodeInput, encodeJson } from '@weir/shared/policy/input-bytes.ts';
 import { FLOOR_ENTRYPOINT, type PolicyInput } from '@weir/shared/policy/input.ts';
 import type { LayerFailure } from '@weir/shared/policy/layer-answer.ts';
 import { type LayerLimits, OVERLAY_LIMITS, type WasmLayer, loadWasmLayer } from '@weir/shared/policy/wasm-layer.ts';
 import { ABORT, EVAL, PRINTLN, asm, assemble } from './assemble.ts';
-import { candidate, floorModule, inputOf, word } from './fixtures.ts';
+import { THREAD_TIME, candidate, floorModule, inputOf, word } from './fixtures.ts';
 import { buildPolicy } from './opa.ts';
 
 const ONE = encodeInput(inputOf(candidate('deny'))).whole;
 
 function layerOf(module: Uint8Array, limits: Partial<LayerLimits> = {}, data = encodeJson({})): Promise<WasmLayer> {
-  const clock = { monotonicMs: () => performance.now() };
-  return loadWasmLayer({ module, entrypoint: FLOOR_ENTRYPOINT, data, limits: { ...OVERLAY_LIMITS, ...limits }, clock });
+  const all = { ...OVERLAY_LIMITS, ...limits };
+  return loadWasmLayer({ module, entrypoint: FLOOR_ENTRYPOINT, data, limits: all, clock: THREAD_TIME });
 }
 
 function policy(body: string, flags: readonly string[] = []): Uint8Array {

@@ -6,7 +6,6 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import type { Json } from '@weir/shared/domain/json.ts';
@@ -14,6 +13,7 @@ import { encodeJson } from '@weir/shared/policy/input-bytes.ts';
 import { FLOOR_ENTRYPOINT } from '@weir/shared/policy/input.ts';
 import { meter } from '@weir/shared/policy/meter.ts';
 import { OVERLAY_LIMITS, loadWasmLayer } from '@weir/shared/policy/wasm-layer.ts';
+import { THREAD_TIME } from '../../policy/engine/fixtures.ts';
 import { buildPolicy, opaPath } from '../../policy/engine/opa.ts';
 
 /** Uses what Rego has, except what shows the order of hash tables (json.marshal of an object): regular expressions, sorting, strings, big arithmetic, sets, objects, recursion over JSON, base64. */
@@ -60,7 +60,7 @@ const layer = await loadWasmLayer({
   entrypoint: FLOOR_ENTRYPOINT,
   data: encodeJson({}),
   limits: { ...OVERLAY_LIMITS, deadlineMs: 10_000 },
-  clock: { monotonicMs: () => performance.now() },
+  clock: THREAD_TIME,
 });
 
 test('the metered module answers what the original answers, byte for byte', () => {
