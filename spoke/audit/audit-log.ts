@@ -16,8 +16,9 @@ import {
   type RowOrigin,
   type RowTemplate,
   type RowValues,
-  rowOfTemplate,
+  checkValues,
   rowTemplate,
+  writeRow,
 } from './row-template.ts';
 import { SPOOL_LIMITS, Spool, type SpoolLimits, type SpoolStats } from './spool.ts';
 import type { SpoolDisk } from './spool-disk.ts';
@@ -145,10 +146,15 @@ export async function createAuditLog(options: AuditLogOptions): Promise<AuditLog
     }
   }
 
-  async function appendTo(template: RowTemplate, values: RowValues): Promise<Recorded> {
-    if (template.log !== id) throw new WeirError('invalid_argument', 'the template belongs to another log');
-    const index = await spool.append((at) => rowOfTemplate(template, values, at));
-    return { id: values.id, index, code: values.code };
+  function appendTo(template: RowTemplate, values: RowValues): Promise<Recorded> {
+    return new Promise((resolve, reject) => {
+      if (template.log !== id) throw new WeirError('invalid_argument', 'the template belongs to another log');
+      checkValues(values);
+      spool.append(template.maxBytes, (target, at, index) => writeRow(target, at, template, values, index), {
+        resolve: (index) => resolve({ id: values.id, index, code: values.code }),
+        reject,
+      });
+    });
   }
 
   return {

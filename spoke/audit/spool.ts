@@ -78,7 +78,10 @@ export interface SpoolOptions {
   readonly onDurable: (durableIndex: number) => void;
 }
 
-interface Waiter {
+/** Writes the bytes of the row with this index at `at` and returns how many they are. */
+export type RowEncoder = (target: Buffer, at: number, index: number) => number;
+
+export interface Waiter {
   readonly resolve: (index: number) => void;
   readonly reject: (error: WeirError) => void;
 }
@@ -178,19 +181,18 @@ export class Spool {
   }
 
   /**
-   * Appends one row; `encode` gets the row's index and returns its canonical text. Resolves with the index when the row is
-   * durable. Rejects with `resource_exhausted` (full: at once), `spool_failed` (latched), `too_large`, or what `encode`
-   * throws; after a rejection other than `spool_failed` the row is certainly not in the log.
+   * Appends one row of at most `maxBytes` bytes: `encode` gets the row's index, writes its canonical bytes and returns their
+   * number. Never throws; `waiter` hears of the end once. It resolves with the index when the row is durable, and rejects with
+   * `resource_exhausted` (full: at once), `spool_failed` (latched), `too_large`, or what `encode` throws; after a rejection
+   * other than `spool_failed` the row is certainly not in the log.
    */
-  append(encode: (index: number) => string): Promise<number> {
-    return new Promise((resolve, reject) => {
-      try {
-        this.#place(encode, { resolve, reject });
-      } catch (thrown) {
-        this.#refused += 1;
-        reject(asWeirError(thrown, 'internal', 'the row could not be encoded'));
-      }
-    });
+  append(maxBytes: number, encode: RowEncoder, waiter: Waiter): void {
+    try {
+      this.#place(maxBytes, encode, waiter);
+    } catch (thrown) {
+      this.#refused += 1;
+      waiter.reject(asWeirError(thrown, 'internal', 'the row could not be encoded'));
+    }
   }
 
   /** Segments with durable rows, oldest first: a live view for readers. */
@@ -251,27 +253,27 @@ export class Spool {
     for (const slot of [this.#slot, this.#spare]) if (slot !== undefined) await closeQuietly(slot);
   }
 
-  #place(encode: (index: number) => string, waiter: Waiter): void {
+  #place(maxBytes: number, encode: RowEncoder, waiter: Waiter): void {
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#closed) throw new WeirError('spool_failed', 'the audit spool is closed');
     if (this.#pendingBytes > this.#limits.pendingBytes) {
       throw new WeirError('resource_exhausted', 'too many rows wait for the disk', { retry: 'now' });
     }
     const index = this.#nextIndex;
-    const text = encode(index);
     let batch = this.#open ?? this.#startBatch();
     let start = batch.length;
-    reserve(batch, RECORD_HEADER_BYTES + text.length * 3);
-    const length = batch.buffer.write(text, start + RECORD_HEADER_BYTES, 'utf8');
+    reserve(batch, RECORD_HEADER_BYTES + maxBytes);
+    const length = encode(batch.buffer, start + RECORD_HEADER_BYTES, index);
     if (length > ROW_BYTES_MAX || length === 0) {
       throw new WeirError('too_large', `a row has 1 to ${ROW_BYTES_MAX} bytes`);
     }
     const size = RECORD_HEADER_BYTES + length;
     if (batch.offset + start + size > batch.slot.extent.size) {
+      const bytes = batch.buffer.subarray(start + RECORD_HEADER_BYTES, start + size);
       batch = this.#startBatchInNextSegment();
       start = batch.length;
       reserve(batch, size);
-      batch.buffer.write(text, start + RECORD_HEADER_BYTES, 'utf8');
+      bytes.copy(batch.buffer, start + RECORD_HEADER_BYTES);
     }
     sealRecord(batch.buffer, start, { length, index, batchPosition: index - batch.firstIndex });
     const { extent } = batch.slot;

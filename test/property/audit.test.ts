@@ -23,7 +23,13 @@ import {
 } from '@weir/shared/wire/audit.ts';
 import { fitRow } from '@weir/spoke/audit/fit-row.ts';
 import { RECORD_HEADER_BYTES, readRecord, sealRecord } from '@weir/spoke/audit/record.ts';
-import { rowOfTemplate, rowTemplate } from '@weir/spoke/audit/row-template.ts';
+import {
+  type RowTemplate,
+  type RowValues,
+  checkValues,
+  rowTemplate,
+  writeRow,
+} from '@weir/spoke/audit/row-template.ts';
 import { SEGMENT_HEADER_BYTES, scanSegment, segmentHeader } from '@weir/spoke/audit/segment.ts';
 
 const ascii = (maxLength: number) =>
@@ -128,6 +134,19 @@ test('every row has one spelling, canonical JSON, and reads back as itself', () 
     { numRuns: 500 },
   );
 });
+
+function rowOfTemplate(template: RowTemplate, values: RowValues, index: number): string {
+  checkValues(values);
+  // At an odd place in a dirty buffer: nothing but the row itself may be touched.
+  const target = Buffer.alloc(template.maxBytes + 10, '#');
+  const length = writeRow(target, 7, template, values, index);
+  assert.ok(length <= template.maxBytes);
+  assert.equal(
+    target.subarray(0, 7).toString() + target.subarray(7 + length).toString(),
+    '#'.repeat(target.length - length),
+  );
+  return target.toString('utf8', 7, 7 + length);
+}
 
 test('a spliced template is the same bytes as the whole row', () => {
   fc.assert(
