@@ -11,7 +11,7 @@ import type { Metrics } from '@weir/shared/ports/metrics.ts';
 import { ArtifactFill, type Verified } from './artifact-fill.ts';
 import { BlobStore, keyText } from './blob-store.ts';
 import type { ByteSource } from './byte-source.ts';
-import { type Disk, nodeDisk } from './disk.ts';
+import { type Disk, diskFault, nodeDisk } from './disk.ts';
 import { ARTIFACT_CACHE_LIMITS, type ArtifactCacheLimits } from './io-limits.ts';
 import { hasPromise, type PromisedDigests } from './promise-check.ts';
 import { untilAborted } from './until-aborted.ts';
@@ -43,6 +43,8 @@ export interface Artifact extends ByteSource {
    * `timeout`, `too_large`, `resource_exhausted`, `unavailable` or `cancelled`, and then every reader fails alike.
    */
   readonly verified: Promise<Verified>;
+  /** Settles, never rejects, when the cache is done with it: stored, or given up and forgotten. */
+  readonly settled: Promise<void>;
 }
 
 export interface ArtifactCacheOptions {
@@ -108,8 +110,10 @@ export async function openArtifactCache(options: ArtifactCacheOptions): Promise<
         artifactBytesMax: limits.artifactBytes,
         withheldBytes: limits.withheldBytes,
         reserve: (bytes) => store.reserve(bytes),
-        publish: async (verified) => {
-          await publish(key, verified, temporaryPath, keep);
+        memoryBytesMax: limits.memoryFillBytes,
+        publish: async (verified, bytes) => {
+          if (keep) await publish(key, verified, temporaryPath, bytes);
+          else if (bytes === undefined) await disk.remove(temporaryPath).catch(ignore);
           store.index.release(fill.takeReservation());
         },
         onEnded: () => {
@@ -132,16 +136,31 @@ export async function openArtifactCache(options: ArtifactCacheOptions): Promise<
     await fill.verified.catch((error: unknown) => onFailure(error, request));
   }
 
-  /** A file that cannot be moved into place is served all the same: its bytes are the promised ones. */
-  async function publish(key: string, verified: Verified, temporaryPath: string, keep: boolean): Promise<void> {
+  /** Bytes that cannot be stored have been served all the same: they are the promised ones. */
+  async function publish(key: string, { digest, size }: Verified, path: string, bytes?: Buffer): Promise<void> {
     try {
-      if (keep) await store.publish(key, verified.digest.slice('sha256:'.length), verified.size, temporaryPath);
-      else await disk.remove(temporaryPath);
+      if (bytes !== undefined) await writeNew(path, bytes);
+      await store.publish(key, digest.slice('sha256:'.length), size, path);
     } catch (error) {
-      logger.warn({ error: describeThrown(error) }, 'a fetched artifact could not be stored');
+      const fault = diskFault(error);
+      logger.warn({ error: describeThrown(error), ...fault.detail }, 'a fetched artifact could not be stored');
       metrics.count('weir_spoke_cache_store_failures_total');
-      await disk.remove(temporaryPath).catch(() => undefined);
+      await disk.remove(path).catch(ignore);
+      relieveIfFull(fault);
     }
+  }
+
+  async function writeNew(path: string, bytes: Buffer): Promise<void> {
+    const file = await disk.open(path, 'new');
+    try {
+      await disk.write(file, bytes, 0);
+    } finally {
+      await disk.close(file);
+    }
+  }
+
+  function relieveIfFull({ detail }: Pick<WeirError, 'detail'>): void {
+    if (detail['fault'] === 'disk_full') store.relieve(store.index.storedBytes / RELIEF_SHARE);
   }
 
   function onFailure(error: unknown, request: ArtifactRequest): void {
@@ -151,7 +170,7 @@ export async function openArtifactCache(options: ArtifactCacheOptions): Promise<
     metrics.count('weir_spoke_cache_fill_failures_total', { code });
     const fields = { registry: request.registry, package: fullName(request.name), file: request.file, code, ...detail };
     logger.warn(fields, 'an artifact could not be fetched');
-    if (detail['fault'] === 'disk_full') store.relieve(store.index.storedBytes / RELIEF_SHARE);
+    relieveIfFull({ detail });
   }
 
   return {
@@ -167,14 +186,14 @@ export async function openArtifactCache(options: ArtifactCacheOptions): Promise<
         }
         metrics.count('weir_spoke_cache_requests_total', { outcome: 'hit' });
         const verified = Promise.resolve({ digest: `sha256:${stored.hex}` as Digest, size: stored.size });
-        return artifactOf('stored', stored, verified);
+        return artifactOf('stored', stored, verified, Promise.resolve());
       }
       const running = fills.get(key);
       metrics.count('weir_spoke_cache_requests_total', { outcome: running === undefined ? 'miss' : 'joined' });
       const fill = running ?? startFill(key, request);
       const reader = fill.reader();
       try {
-        if (await untilAborted(fill.opened, signal)) return artifactOf('filling', reader, fill.verified);
+        if (await untilAborted(fill.opened, signal)) return artifactOf('filling', reader, fill.verified, fill.ended);
         reader.release();
         return undefined;
       } catch (error) {
@@ -202,10 +221,16 @@ export async function openArtifactCache(options: ArtifactCacheOptions): Promise<
   };
 }
 
-function artifactOf(state: Artifact['state'], source: ByteSource, verified: Promise<Verified>): Artifact {
+function artifactOf(
+  state: Artifact['state'],
+  source: ByteSource,
+  verified: Promise<Verified>,
+  settled: Promise<void>,
+): Artifact {
   return {
     state,
     verified,
+    settled,
     get size() {
       return source.size;
     },
@@ -217,4 +242,8 @@ function artifactOf(state: Artifact['state'], source: ByteSource, verified: Prom
 function textOf({ registry, name, file, digests }: ArtifactKey): string {
   const { sha512 = '', sha256 = '', sha1 = '' } = digests;
   return keyText([registry, name.ecosystem, name.namespace, name.name, file, sha512, sha256, sha1]);
+}
+
+function ignore(): void {
+  // A temporary file that cannot be removed is removed at the next start.
 }

@@ -1,7 +1,8 @@
 // One download under way: bytes go from upstream into a temporary file, hashed as they pass, and from that file to any
 // number of readers. The last bytes are withheld until size and digests are those that were promised, so that nobody ever
 // holds a complete artifact that is not the promised one. Readers cannot slow the download, nor it them: memory holds
-// one chunk, whatever the sizes and numbers.
+// one chunk, whatever the sizes and numbers. A small artifact of known size skips the file on its way to its readers: it
+// is held in one buffer of that size and written once it has been verified, so that no client waits for a disk.
 
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { Digest } from '@weir/shared/domain/digest.ts';
@@ -23,10 +24,15 @@ export interface FillOptions {
   readonly size: number | null;
   readonly artifactBytesMax: number;
   readonly withheldBytes: number;
+  /** Artifacts known to be no larger are held in memory until they are stored. */
+  readonly memoryBytesMax: number;
   /** Sets room for so many more bytes aside. @throws WeirError */
   readonly reserve: (bytes: number) => void;
-  /** Takes the verified file over before its last bytes are released; must not throw. */
-  readonly publish: (verified: Verified) => Promise<void>;
+  /**
+   * Takes the verified bytes over, as the temporary file or, when given, as a buffer; must not throw. Readers have been
+   * served by then.
+   */
+  readonly publish: (verified: Verified, bytes: Buffer | undefined) => Promise<void>;
   /** Called when no more readers may be taken. */
   readonly onEnded: () => void;
 }
@@ -42,11 +48,13 @@ export class ArtifactFill {
   readonly #abort = new AbortController();
   #size: number | null;
   #file: number | undefined;
+  #memory: Buffer | undefined;
   #written = 0;
   /** Bytes that readers may have. */
   #released = 0;
   #state: 'running' | 'done' | 'failed' = 'running';
   #failure: WeirError | undefined;
+  #ended = false;
   #readers = 0;
   #waiting: (() => void)[] = [];
   #reserved = 0;
@@ -103,7 +111,9 @@ export class ArtifactFill {
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure;
       const available = this.#released - position;
-      if (available > 0 && this.#file !== undefined) {
+      if (available > 0) {
+        if (this.#memory !== undefined) return this.#memory.copy(target, 0, position, this.#released);
+        if (this.#file === undefined) throw new WeirError('internal', 'the artifact was read after its release');
         const room = available < target.length ? target.subarray(0, available) : target;
         try {
           return await this.#options.disk.read(this.#file, room, position);
@@ -135,7 +145,11 @@ export class ArtifactFill {
       }
       try {
         this.#agreeOnSize(response.size);
-        this.#file = await disk.open(temporaryPath, 'new').catch(rethrowDiskFault);
+        if (this.#size !== null && this.#size <= this.#options.memoryBytesMax) {
+          this.#memory = Buffer.allocUnsafeSlow(this.#size);
+        } else {
+          this.#file = await disk.open(temporaryPath, 'new').catch(rethrowDiskFault);
+        }
         opened.resolve(true);
         await this.#copy(response.body, check);
       } finally {
@@ -153,11 +167,12 @@ export class ArtifactFill {
         );
       }
       const result: Verified = { digest: `sha256:${sha256}` as Digest, size: this.#written };
-      await this.#options.publish(result);
       this.#size = this.#written;
       this.#released = this.#written;
       this.#state = 'done';
       verified.resolve(result);
+      this.#wake();
+      await this.#options.publish(result, this.#memory);
     } catch (thrown) {
       const failure = this.#failureOf(thrown);
       this.#failure = failure;
@@ -167,6 +182,7 @@ export class ArtifactFill {
       opened.reject(failure);
       verified.reject(failure);
     } finally {
+      this.#ended = true;
       this.#options.onEnded();
       this.#wake();
       this.#closeIfUnused();
@@ -175,16 +191,20 @@ export class ArtifactFill {
 
   async #copy(body: AsyncIterable<Buffer>, check: PromiseCheck): Promise<void> {
     const { disk, artifactBytesMax } = this.#options;
-    const file = this.#file ?? -1;
     for await (const chunk of body) {
       if (this.#abort.signal.aborted) throw this.#abort.signal.reason;
       const end = this.#written + chunk.length;
       if (this.#size !== null && end > this.#size) throw lengthFault(this.#size, end);
       if (end > artifactBytesMax) throw tooLarge(artifactBytesMax);
       this.#reserveUpTo(end);
-      const write = disk.write(file, chunk, this.#written);
-      check.update(chunk);
-      await write.catch(rethrowDiskFault);
+      if (this.#memory !== undefined) {
+        chunk.copy(this.#memory, this.#written);
+        check.update(chunk);
+      } else if (this.#file !== undefined) {
+        const write = disk.write(this.#file, chunk, this.#written);
+        check.update(chunk);
+        await write.catch(rethrowDiskFault);
+      }
       this.#written = end;
       this.#release();
     }
@@ -227,7 +247,7 @@ export class ArtifactFill {
   }
 
   #closeIfUnused(): void {
-    if (this.#state === 'running' || this.#readers > 0 || this.#file === undefined) return;
+    if (!this.#ended || this.#readers > 0 || this.#file === undefined) return;
     const file = this.#file;
     this.#file = undefined;
     // A descriptor that does not close leaves nothing to do.

@@ -67,6 +67,8 @@ export const ARTIFACT_CACHE_LIMITS = {
   fills: 256,
   /** Trailing bytes of a download that no reader gets before size and digests are verified. */
   withheldBytes: 64 * KIB,
+  /** Downloads announced to be no larger are held in memory until they are stored: at most `fills` times this. */
+  memoryFillBytes: MIB,
   /** Open files kept for reading. */
   openFiles: 256,
 } as const;

@@ -101,6 +101,7 @@ async function drain(artifact: Artifact): Promise<{ bytes: Buffer; error: WeirEr
     return { bytes: Buffer.concat(chunks), error };
   } finally {
     artifact.release();
+    await artifact.settled;
   }
 }
 
@@ -554,7 +555,20 @@ function diskWith(trouble: Partial<Disk>): Disk {
   return { ...nodeDisk, ...trouble };
 }
 
+/** Too large to be held in memory while it arrives. */
+const LARGE = 2_000_000;
+
 const errno = (code: string): Error => Object.assign(new Error(code), { code });
+
+test('on a full disk a small artifact is served and not kept', async () => {
+  const body = bytesOf(300_000);
+  const npm = await site((response) => response.end(body));
+  const write = (file: number, bytes: Uint8Array, position: number | null): Promise<void> =>
+    position === null ? nodeDisk.write(file, bytes, position) : Promise.reject(errno('ENOSPC'));
+  const cache = await openCache({ disk: diskWith({ write }) });
+  const { bytes, error } = await drain(await take(cache, npm.request('a.tgz', npmPromise(body))));
+  assert.deepEqual([error, bytes.equals(body), cache.entries, temporariesOf(cache)], [undefined, true, 0, []]);
+});
 
 test('a full disk fails that download, frees a part of the cache, and the next one works', async () => {
   let full = false;
@@ -564,10 +578,10 @@ test('a full disk fails that download, frees a part of the cache, and the next o
       await nodeDisk.write(file, bytes, position);
     },
   });
-  const npm = await site((response, path) => response.end(bytesOf(path === '/1.tgz' ? 1000 : 300_000)));
+  const npm = await site((response, path) => response.end(bytesOf(path === '/1.tgz' ? 1000 : LARGE)));
   const cache = await openCache({ disk });
   const small = npm.request('1.tgz', npmPromise(bytesOf(1000)));
-  const large = npm.request('2.tgz', npmPromise(bytesOf(300_000)));
+  const large = npm.request('2.tgz', npmPromise(bytesOf(LARGE)));
   await drain(await take(cache, small));
   full = true;
   const { error } = await drain(await take(cache, large));
@@ -580,7 +594,7 @@ test('a full disk fails that download, frees a part of the cache, and the next o
 });
 
 test('a disk that cannot open a file, or breaks while reading, is named as such', async () => {
-  const body = bytesOf(300_000);
+  const body = bytesOf(LARGE);
   const npm = await site((response) => response.end(body));
   const closed = await openCache({
     disk: diskWith({
@@ -604,7 +618,7 @@ test('a disk that cannot open a file, or breaks while reading, is named as such'
 });
 
 test('a file that cannot be moved into place is served and not kept', async () => {
-  const body = bytesOf(300_000);
+  const body = bytesOf(LARGE);
   const npm = await site((response) => response.end(body));
   let broken = false;
   const cache = await openCache({
