@@ -15,6 +15,7 @@ import { registerHubEvents } from './hub-events.ts';
 import { registerHubRun } from './hub-run.ts';
 import { registerHubStatus } from './hub-status.ts';
 import { registerOverlayPublish } from './overlay-publish.ts';
+import { registerPolicyCommands } from './policy-commands.ts';
 import { registerSpokeInvite } from './spoke-invite.ts';
 import { registerSpokeRevoke } from './spoke-revoke.ts';
 import { registerTokenCreate } from './token-create.ts';
@@ -56,4 +57,5 @@ export function registerHubCommands(program: Command): void {
   registerAuditTail(audit);
   registerAuditQuery(audit);
   registerWhy(program);
+  registerPolicyCommands(program);
 }

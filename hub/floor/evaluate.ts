@@ -10,6 +10,15 @@ import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { OpaFolder } from './opa.ts';
 import type { AnswerAll, Question } from './vectors.ts';
 
+/** Throws `engine_failed`, saying why, for a module that a spoke's engine would not load. */
+export async function acceptModule(
+  module: Uint8Array,
+  entrypoint: string,
+  clock: Pick<Clock, 'monotonicMs'>,
+): Promise<void> {
+  (await loadWasmLayer({ module, entrypoint, data: encodeJson({}), limits: FLOOR_LIMITS, clock })).close();
+}
+
 /** Asks the compiled module; a failure of any kind is no answer. Throws `engine_failed` for a module that spokes would refuse. */
 export function wasmAnswers(module: Uint8Array, entrypoint: string, clock: Pick<Clock, 'monotonicMs'>): AnswerAll {
   return async (questions) => {

@@ -10,7 +10,7 @@ import type { PolicyScope, SourceFile } from '../store/policy-store.ts';
 import { readModule, type Module } from './ast.ts';
 import { catalogueFindings, readTexts } from './catalogue.ts';
 import { coverageFindings, testFindings } from './coverage.ts';
-import { opaAnswers, wasmAnswers } from './evaluate.ts';
+import { acceptModule, opaAnswers, wasmAnswers } from './evaluate.ts';
 import { limited, opaFindings, sourcePath, type Gate, type GateFinding } from './gate-finding.ts';
 import type { Opa, OpaFolder } from './opa.ts';
 import { namespaceFindings } from './overlay-namespace.ts';
@@ -52,6 +52,8 @@ export type GateOutcome =
   | { readonly ok: false; readonly findings: readonly GateFinding[] };
 
 export interface Gates {
+  /** Only what it takes to run a tree: no format, tests, coverage or vectors. For trying a policy out, never for publishing. */
+  compile(scope: PolicyScope, files: readonly SourceFile[], floor: readonly SourceFile[]): Promise<GateOutcome>;
   floor(files: readonly SourceFile[]): Promise<GateOutcome>;
   /** @param floor the published floor tree: its library is compiled in, its rule ids are taken */
   overlay(unit: string, files: readonly SourceFile[], floor: readonly SourceFile[]): Promise<GateOutcome>;
@@ -59,8 +61,9 @@ export interface Gates {
 
 export function createGates(options: GateOptions): Gates {
   return {
-    floor: async (files) => judge(options, { kind: 'floor' }, files, []),
-    overlay: async (unit, files, floor) => judge(options, { kind: 'overlay', unit }, files, floor),
+    compile: (scope, files, floor) => judge({ ...options, whole: false }, scope, files, floor),
+    floor: (files) => judge({ ...options, whole: true }, { kind: 'floor' }, files, []),
+    overlay: (unit, files, floor) => judge({ ...options, whole: true }, { kind: 'overlay', unit }, files, floor),
   };
 }
 
@@ -112,8 +115,13 @@ function demand(gate: Gate, findings: readonly GateFinding[]): void {
   if (findings.length > 0) throw new Objection(limited(gate, findings));
 }
 
+interface Judgement extends GateOptions {
+  /** Every gate, or only those that compiling needs. */
+  readonly whole: boolean;
+}
+
 async function judge(
-  options: GateOptions,
+  options: Judgement,
   scope: PolicyScope,
   files: readonly SourceFile[],
   floorFiles: readonly SourceFile[],
@@ -127,7 +135,7 @@ async function judge(
 }
 
 async function passAll(
-  options: GateOptions,
+  options: Judgement,
   scope: PolicyScope,
   files: readonly SourceFile[],
   floorFiles: readonly SourceFile[],
@@ -159,22 +167,7 @@ async function passAll(
   ]);
   if (checked.status !== 0) throw new Objection(opaFindings('check', checked, SOURCE));
 
-  demand('format', await formatFindings(folder));
-
-  const tests = await folder.run(['test', '--format', 'json', '--capabilities', CAPABILITIES, ...paths]);
-  demand('tests', testFindings(tests, SOURCE));
-  const minimum = (options.coverage ?? COVERAGE_MIN)[scope.kind];
-  const covered = await folder.run([
-    'test',
-    '--coverage',
-    '--format',
-    'json',
-    '--capabilities',
-    CAPABILITIES,
-    ...paths,
-  ]);
-  const coverage = coverageFindings(covered, { sourceFolder: SOURCE, rules: tree.rules, minimum });
-  demand('coverage', coverage.findings);
+  const coverage = options.whole ? await passTests(folder, scope, tree, options) : 0;
 
   const metadata = await readMetadata(folder, scope, modules);
   demand('metadata', metadata.findings);
@@ -194,16 +187,12 @@ async function passAll(
   ]);
 
   const module = await build(folder, scope);
-  const { vectors, findings: vectorFaults } = readVectors(tree.selftest, scope.kind);
-  demand('selftest', vectorFaults);
-  if (scope.kind === 'floor' && vectors.length === 0) {
-    demand('selftest', [
-      { gate: 'selftest', file: '', line: 0, message: 'a floor needs at least one self-test vector' },
-    ]);
+  try {
+    await acceptModule(module, entrypointOf(scope), options.clock);
+  } catch (thrown) {
+    throw new Objection([{ gate: 'build', file: '', line: 0, message: describeThrown(thrown) }]);
   }
-  const wasm = wasmAnswers(module, entrypointOf(scope), options.clock);
-  await acceptable(module, scope, options, vectors);
-  demand('selftest', await vectorFindings(vectors, { wasm, opa: opaAnswers(folder, paths, entrypointOf(scope)) }));
+  const vectors = options.whole ? await passVectors(folder, scope, { tree, module }, options) : [];
 
   const use = findVersionUse([...modules, ...libraryModules]);
   return {
@@ -213,8 +202,48 @@ async function passAll(
     vectors,
     readsVersion: use !== undefined,
     versionUse: use === undefined ? '' : `${use.file}:${use.line}: ${use.why}`,
-    coverage: coverage.percent,
+    coverage,
   };
+}
+
+/** Format, tests and coverage; the share of covered lines in percent. */
+async function passTests(
+  folder: OpaFolder,
+  scope: PolicyScope,
+  tree: SourceTree,
+  options: GateOptions,
+): Promise<number> {
+  demand('format', await formatFindings(folder));
+  const test = ['test', '--format=json', `--capabilities=${CAPABILITIES}`, ...sourcePaths(scope)];
+  demand('tests', testFindings(await folder.run(test), SOURCE));
+  const { percent, findings } = coverageFindings(await folder.run([...test, '--coverage']), {
+    sourceFolder: SOURCE,
+    rules: tree.rules,
+    minimum: (options.coverage ?? COVERAGE_MIN)[scope.kind],
+  });
+  demand('coverage', findings);
+  return percent;
+}
+
+/** The author's vectors, on the module as spokes load it and on OPA. */
+async function passVectors(
+  folder: OpaFolder,
+  scope: PolicyScope,
+  { tree, module }: { readonly tree: SourceTree; readonly module: Uint8Array },
+  options: GateOptions,
+): Promise<readonly Vector[]> {
+  const { vectors, findings } = readVectors(tree.selftest, scope.kind);
+  demand('selftest', findings);
+  if (scope.kind === 'floor' && vectors.length === 0) {
+    demand('selftest', [
+      { gate: 'selftest', file: '', line: 0, message: 'a floor needs at least one self-test vector' },
+    ]);
+  }
+  const entrypoint = entrypointOf(scope);
+  const wasm = wasmAnswers(module, entrypoint, options.clock);
+  const opa = opaAnswers(folder, sourcePaths(scope), entrypoint);
+  demand('selftest', await vectorFindings(vectors, { wasm, opa }));
+  return vectors;
 }
 
 /** A published tree, which was judged before; when it no longer reads, that is a fault of the store: throws `corrupt`. */
@@ -357,20 +386,4 @@ async function build(folder: OpaFolder, scope: PolicyScope): Promise<Uint8Array>
     throw new Objection([{ gate: 'build', file: '', line: 0, message: 'the module is larger than a spoke accepts' }]);
   }
   return module;
-}
-
-/** Whether the engine of a spoke loads the module: no built-ins of the host, one entrypoint, within memory. */
-async function acceptable(
-  module: Uint8Array,
-  scope: PolicyScope,
-  options: GateOptions,
-  vectors: readonly Vector[],
-): Promise<void> {
-  const [first] = vectors;
-  if (first === undefined) return;
-  try {
-    await wasmAnswers(module, entrypointOf(scope), options.clock)([first]);
-  } catch (thrown) {
-    throw new Objection([{ gate: 'build', file: '', line: 0, message: describeThrown(thrown) }]);
-  }
 }
