@@ -23,6 +23,7 @@ import { isDigest } from '@weir/shared/domain/digest.ts';
 import { WeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import { createLogger, type LogStream } from '@weir/shared/telemetry/logger.ts';
+import { HUB_METRICS } from '@weir/shared/telemetry/metric-declarations.ts';
 import { createMetrics } from '@weir/shared/telemetry/metrics.ts';
 import { createIngest } from './audit/ingest.ts';
 import { createPublisher } from './bundle/publish.ts';
@@ -127,6 +128,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
   const registry = new Registry();
   const metrics = createMetrics({
     registry,
+    declared: HUB_METRICS,
     onUndeclared: (name) => logger.error({ name }, 'a metric is used that was never declared'),
   });
   const clock = systemClock;
@@ -184,6 +186,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
       sign: (statement) => signEnvelope(statement, signer),
       clock,
       logger,
+      metrics,
     },
     { workspace, epoch: 1 },
   );

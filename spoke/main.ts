@@ -14,6 +14,7 @@ import { createEngine, type PolicyEngine } from '@weir/shared/policy/engine.ts';
 import { createStrikes } from '@weir/shared/policy/strikes.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import { createLogger, type LogLevel, type LogStream } from '@weir/shared/telemetry/logger.ts';
+import { SPOKE_METRICS } from '@weir/shared/telemetry/metric-declarations.ts';
 import { createMetrics } from '@weir/shared/telemetry/metrics.ts';
 import { createAuditLog } from './audit/audit-log.ts';
 import { createShipper } from './audit/shipper.ts';
@@ -93,6 +94,7 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
   const registry = new Registry();
   const metrics = createMetrics({
     registry,
+    declared: SPOKE_METRICS,
     onUndeclared: (name) => logger.warn({ metric: name }, 'an undeclared metric was dropped'),
   });
   const clock = systemClock;
@@ -389,7 +391,17 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
         certificate_expires: new Date(identity.not_after_ms).toISOString(),
         registries: served.map(({ id, mount }) => ({ id, mount: `/${mount}/` })),
       }),
-      metrics: async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
+      metrics: async () => {
+        const stats = log.stats();
+        metrics.gauge('weir_spoke_spool_used_bytes', stats.usedBytes);
+        metrics.gauge('weir_spoke_spool_free_bytes', stats.freeBytes);
+        metrics.gauge('weir_spoke_spool_pending_bytes', stats.pendingBytes);
+        metrics.gauge('weir_spoke_spool_batches', stats.batches);
+        metrics.gauge('weir_spoke_spool_refused_rows', stats.refused);
+        metrics.gauge('weir_spoke_spool_healthy', spoolHealthy() ? 1 : 0);
+        metrics.gauge('weir_spoke_staleness', STALENESS_GAUGE[staleness()]);
+        return { contentType: metrics.contentType, body: await metrics.text() };
+      },
       async why(text) {
         const code = readRequestCode(text);
         if (code === undefined)
@@ -484,6 +496,7 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
 }
 
 const PSEUDONYMS_MAX = 10_000;
+const STALENESS_GAUGE = { fresh: 0, warn: 1, restrict: 2, deny: 3 } as const;
 
 /** Rows about the spoke itself: worth a loud line when they cannot be kept, never worth stopping for. */
 async function record(ports: PipelinePorts, row: RowDraft, logger: Logger): Promise<void> {

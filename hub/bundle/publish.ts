@@ -20,6 +20,7 @@ import type { Json, JsonObject } from '@weir/shared/domain/json.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
+import type { Metrics } from '@weir/shared/ports/metrics.ts';
 import type { BundleStore, StoredBundle } from '../store/bundle-store.ts';
 import type { DocumentKind, PolicyScope, PolicyStore, PolicyVersion, SourceFile } from '../store/policy-store.ts';
 import type { UnitRecord, UnitStore } from '../store/unit-store.ts';
@@ -92,6 +93,7 @@ export interface PublisherPorts {
   readonly sign: (statement: Uint8Array) => Promise<Uint8Array>;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly metrics: Metrics;
 }
 
 interface SelftestVector {
@@ -241,6 +243,7 @@ class BundlePublisher implements Publisher {
       if ((await this.#ports.bundles.insertBundle(bundle)) === 'inserted') {
         const { digest, epoch, version } = bundle;
         this.#ports.logger.info({ unit: unit.name, digest, epoch, version }, 'bundle published');
+        this.#ports.metrics.count('weir_hub_bundles_published_total', { unit: unit.name });
         return { unit: unit.name, digest, epoch, version };
       }
     }

@@ -1,5 +1,5 @@
-// Every metric of Weir, once: name, kind, help and labels. Labels are closed sets; a package name, a person or a path is
-// never one. A test compares this list with the names that the code uses.
+// Every metric of hub and spoke, once: name, kind, help and labels. Labels are closed sets; a package name, a person or a
+// path is never one. A test compares these lists with the names and labels that the code uses.
 
 export type MetricKind = 'counter' | 'gauge' | 'histogram';
 
@@ -23,7 +23,7 @@ function histogram(help: string, ...labels: readonly string[]): MetricDeclaratio
   return { kind: 'histogram', help, labels, buckets: FAST };
 }
 
-export const METRICS = {
+export const HUB_METRICS = {
   weir_hub_alarms_total: counter('Events that someone should look at', 'kind'),
   weir_hub_joins_total: counter('Spokes that joined'),
   weir_hub_renewals_total: counter('Certificates renewed'),
@@ -37,12 +37,26 @@ export const METRICS = {
   weir_hub_rpc_seconds: histogram('Federation calls by method and gRPC status', 'method', 'code'),
   weir_hub_admin_seconds: histogram('Admin calls by method and status', 'method', 'code'),
   weir_hub_admin_refused_total: counter('Admin calls refused before a handler ran', 'reason'),
-  weir_hub_publish_seconds: histogram('Publishing from sources to stored bundles', 'kind'),
   weir_hub_bundles_published_total: counter('Bundles published', 'unit'),
   weir_hub_audit_rows_total: counter('Audit rows committed', 'unit'),
   weir_hub_audit_repeated_total: counter('Audit rows that arrived again after they were committed', 'unit'),
   weir_hub_audit_nacks_total: counter('Batches of audit rows refused', 'code'),
   weir_hub_audit_store_seconds: histogram('Storing a batch of audit rows, waiting for its turn included'),
+} as const satisfies Readonly<Record<string, MetricDeclaration>>;
+
+export const SPOKE_METRICS = {
+  weir_spoke_decisions_total: counter('Recorded answers to requests', 'outcome', 'level', 'registry'),
+  weir_spoke_decision_seconds: histogram('Time from a request to its recorded answer', 'route'),
+  weir_spoke_rows_unrecorded_total: counter('Answers whose row could not be made durable', 'mode'),
+  weir_spoke_engine_events_total: counter('Failures of policy layers, strikes and quarantines', 'kind'),
+  weir_spoke_staleness: gauge('Staleness of the active bundle: 0 fresh, 1 warn, 2 restrict, 3 deny'),
+  weir_uplink_connected: gauge('1 while a watch stream to the hub is open'),
+  weir_spoke_spool_used_bytes: gauge('Bytes of rows in the audit spool'),
+  weir_spoke_spool_free_bytes: gauge('Bytes of rows that the audit spool still takes'),
+  weir_spoke_spool_pending_bytes: gauge('Bytes of rows waiting for their batch'),
+  weir_spoke_spool_batches: gauge('Durable writes since the start'),
+  weir_spoke_spool_refused_rows: gauge('Rows refused by the audit spool since the start'),
+  weir_spoke_spool_healthy: gauge('1 while the audit spool takes rows, 0 when it is full or has failed'),
   weir_spoke_audit_upload_failures_total: counter('Interrupted or refused audit uploads'),
   weir_spoke_audit_unacknowledged_rows: gauge('Audit rows that the hub has not committed yet'),
   weir_bundle_stages_total: counter('Stages that offered bundles reached', 'stage'),

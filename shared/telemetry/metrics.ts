@@ -2,7 +2,7 @@
 
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Labels, Metrics } from '../ports/metrics.ts';
-import { type MetricDeclaration, METRICS } from './metric-declarations.ts';
+import type { MetricDeclaration } from './metric-declarations.ts';
 
 export interface RegistryMetrics extends Metrics {
   /** Everything in the Prometheus text format. */
@@ -14,10 +14,10 @@ export interface MetricsOptions {
   readonly registry: Registry;
   /** Told once per name that was used but never declared; such a metric is dropped. */
   readonly onUndeclared: (name: string) => void;
-  readonly declared?: Readonly<Record<string, MetricDeclaration>>;
+  readonly declared: Readonly<Record<string, MetricDeclaration>>;
 }
 
-export function createMetrics({ registry, onUndeclared, declared = METRICS }: MetricsOptions): RegistryMetrics {
+export function createMetrics({ registry, onUndeclared, declared }: MetricsOptions): RegistryMetrics {
   const counters = new Map<string, Counter>();
   const gauges = new Map<string, Gauge>();
   const histograms = new Map<string, Histogram>();

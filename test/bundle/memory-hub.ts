@@ -95,6 +95,7 @@ export async function memoryHub(options: { readonly nowS?: number; readonly epoc
         sign: (statement) => signEnvelope(statement, signer),
         clock,
         logger: SILENT,
+        metrics: { count: () => undefined, gauge: () => undefined, observe: () => undefined },
       },
       { workspace: WORKSPACE, epoch },
     );
