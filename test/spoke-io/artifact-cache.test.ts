@@ -563,9 +563,12 @@ const errno = (code: string): Error => Object.assign(new Error(code), { code });
 test('on a full disk a small artifact is served and not kept', async () => {
   const body = bytesOf(300_000);
   const npm = await site((response) => response.end(body));
-  const write = (file: number, bytes: Uint8Array, position: number | null): Promise<void> =>
-    position === null ? nodeDisk.write(file, bytes, position) : Promise.reject(errno('ENOSPC'));
-  const cache = await openCache({ disk: diskWith({ write }) });
+  const cache = await openCache({
+    disk: diskWith({
+      write: (file, bytes, position) =>
+        position === null ? nodeDisk.write(file, bytes, position) : Promise.reject(errno('ENOSPC')),
+    }),
+  });
   const { bytes, error } = await drain(await take(cache, npm.request('a.tgz', npmPromise(body))));
   assert.deepEqual([error, bytes.equals(body), cache.entries, temporariesOf(cache)], [undefined, true, 0, []]);
 });
