@@ -12,6 +12,8 @@ const testsSchema = z.array(
     fail: z.boolean().optional(),
     skip: z.boolean().optional(),
     error: z.unknown().optional(),
+    /** Cases of a table test, by name. */
+    sub_results: z.record(z.string(), z.object({ fail: z.boolean().optional() })).optional(),
     location: z.object({ file: z.string(), row: z.int() }),
   }),
 );
@@ -21,14 +23,15 @@ export function testFindings(result: OpaResult, sourceFolder: string): readonly 
   const parsed = parse(testsSchema, result.stdout);
   if (parsed === undefined) return opaFindings('tests', result, sourceFolder);
   const findings: GateFinding[] = [];
-  for (const { name, fail, skip, error, location } of parsed) {
+  for (const { name, fail, skip, error, location, sub_results: cases } of parsed) {
     const what = error !== undefined ? 'ends in an error' : fail === true ? 'fails' : skip === true ? 'is skipped' : '';
     if (what === '') continue;
+    const failing = Object.entries(cases ?? {}).flatMap(([label, one]) => (one.fail === true ? [label] : []));
     findings.push({
       gate: 'tests',
       file: sourcePath(location.file, sourceFolder),
       line: location.row,
-      message: `${name} ${what}`,
+      message: `${name} ${what}${failing.length === 0 ? '' : `: ${failing.join('; ').slice(0, 300)}`}`,
     });
   }
   if (parsed.length === 0) findings.push({ gate: 'tests', file: '', line: 0, message: 'there are no tests' });

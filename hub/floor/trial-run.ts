@@ -7,7 +7,7 @@ import type { JsonObject } from '@weir/shared/domain/json.ts';
 import type { RuleMeta } from '@weir/shared/domain/rule.ts';
 import type { Reason, Verdict } from '@weir/shared/domain/verdict.ts';
 import { createEngine } from '@weir/shared/policy/engine.ts';
-import type { PolicyInput } from '@weir/shared/policy/input.ts';
+import type { Candidate, PolicyInput } from '@weir/shared/policy/input.ts';
 import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { SourceFile } from '../store/policy-store.ts';
 import type { GateFinding } from './gate-finding.ts';
@@ -78,8 +78,9 @@ export async function tryPolicy(
   });
   try {
     const verdicts = engine.decide(input).map((verdict, index) => {
-      const purl = input.candidates[index]?.subject.purl ?? '';
-      return { purl, verdict, reasons: verdict.reasons.map((reason) => explain(reason, rules, purl)) };
+      const subject = input.candidates[index]?.subject;
+      const reasons = verdict.reasons.map((reason) => explain(reason, rules, subject));
+      return { purl: subject?.purl ?? '', verdict, reasons };
     });
     return { ok: true, verdicts, versionUse: [floor.compiled.versionUse, overlay?.versionUse].find(Boolean) ?? '' };
   } finally {
@@ -87,12 +88,12 @@ export async function tryPolicy(
   }
 }
 
-function explain(reason: Reason, rules: Rules, purl: string): ExplainedReason {
+function explain(reason: Reason, rules: Rules, subject: Candidate['subject'] | undefined): ExplainedReason {
   const text = rules.texts[reason.code];
   return {
     ...reason,
     title: text?.title ?? reason.code,
-    detail: fill(text?.detail ?? '', { purl, subject: purl, ...reason.facts }),
+    detail: fill(text?.detail ?? '', { ...reason.facts, ...subject, subject: subject?.purl ?? '' }),
     meta: rules.rules.find(({ id, layer }) => id === reason.rule && layer === reason.layer),
   };
 }
