@@ -1,7 +1,7 @@
 // A whole federation inside the test's own process: real Postgres, real hub, real spokes over mutual TLS, local upstreams.
 // Suites that need processes to kill use `deploy/onprem/trial` instead; both are the same code.
 
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
@@ -10,6 +10,7 @@ import { createClient, type Client, type Interceptor } from '@connectrpc/connect
 import { createConnectTransport } from '@connectrpc/connect-node';
 import {
   AuditQueryService,
+  EventService,
   FleetViewService,
   PolicyService,
   SpokeService,
@@ -34,6 +35,7 @@ export interface Console {
   readonly tokens: Client<typeof TokenService>;
   readonly fleet: Client<typeof FleetViewService>;
   readonly audit: Client<typeof AuditQueryService>;
+  readonly events: Client<typeof EventService>;
 }
 
 export interface UnitPlan {
@@ -55,13 +57,21 @@ export interface LocalFederationOptions {
     readonly versions: readonly string[];
   }[];
   readonly spokeLimits?: Readonly<Record<string, number>>;
+  /** A database of the test's own; the hub starts one of its own otherwise. */
+  readonly databaseUrl?: string;
 }
 
 export interface LocalFederation extends AsyncDisposable {
   readonly folder: string;
+  /** The hub that runs, or the one that ran last. */
   readonly hub: Hub;
+  readonly hubHome: string;
+  /** Stays good over a restart of the hub. */
   readonly console: Console;
   readonly log: readonly string[];
+  stopHub(): Promise<void>;
+  /** The hub again, over the same home and on the same ports. */
+  startHub(): Promise<void>;
   spoke(unit: string): Spoke;
   /** `http://127.0.0.1:<port>` of a unit's registries. */
   origin(unit: string): string;
@@ -80,8 +90,17 @@ export async function startLocalFederation(options: LocalFederationOptions): Pro
   cleanup.defer(() => rm(folder, { recursive: true, force: true }));
   const spokes = new Map<string, Spoke>();
   try {
-    const config = hubConfigSchema.parse({ federation: { port: 0 }, join: { port: 0 }, admin: { port: 0 } });
-    const hub = await startHub({ config, home: join(folder, 'hub'), logStream, env: process.env });
+    const hubHome = join(folder, 'hub');
+    const env = options.databaseUrl === undefined ? process.env : { ...process.env, DATABASE_URL: options.databaseUrl };
+    const runHub = (ports: { federation: number; join: number; admin: number }): Promise<Hub> => {
+      const config = hubConfigSchema.parse({
+        federation: { port: ports.federation },
+        join: { port: ports.join },
+        admin: { port: ports.admin },
+      });
+      return startHub({ config, home: hubHome, logStream, env });
+    };
+    let hub = await runHub({ federation: 0, join: 0, admin: 0 });
     cleanup.defer(() => hub.close());
     cleanup.defer(async () => {
       await Promise.all([...spokes.values()].map((spoke) => spoke.close()));
@@ -123,7 +142,7 @@ export async function startLocalFederation(options: LocalFederationOptions): Pro
       spokes.set(unit, spoke);
     };
     for (const { name } of options.units) {
-      await enrol(hub, console, name, spokeHome(name), options);
+      await enrol(console, name, spokeHome(name), options);
       await start(name);
       await until(
         () => spokes.get(name)?.activeBundle() !== undefined,
@@ -139,7 +158,15 @@ export async function startLocalFederation(options: LocalFederationOptions): Pro
     };
     return {
       folder,
-      hub,
+      hubHome,
+      get hub() {
+        return hub;
+      },
+      stopHub: () => hub.close(),
+      async startHub() {
+        const { federation, join: joining, admin } = hub.addresses;
+        hub = await runHub({ federation: federation.port, join: joining.port, admin: admin.port });
+      },
       console,
       log,
       spokeHome,
@@ -207,6 +234,7 @@ export function consoleAt(baseUrl: string, token: string): Console {
     tokens: createClient(TokenService, transport),
     fleet: createClient(FleetViewService, transport),
     audit: createClient(AuditQueryService, transport),
+    events: createClient(EventService, transport),
   };
 }
 
@@ -223,9 +251,8 @@ export function sourceFiles(folder: string): { path: string; content: Uint8Array
 
 /** The shipped sample intel with the test's own malicious records added. */
 export function intelDocument(malicious: NonNullable<LocalFederationOptions['malicious']>): Record<string, unknown> {
-  const read = (name: string): Record<string, unknown> =>
-    JSON.parse(readFileSync(join(ROOT, 'policies', 'intel', name), 'utf8')) as Record<string, unknown>;
-  const shipped = read('intel.json') as { malicious: { records: unknown[] } };
+  const file = join(ROOT, 'policies', 'intel', 'intel.json');
+  const shipped = JSON.parse(readFileSync(file, 'utf8')) as { malicious: { records: unknown[] } };
   const records = malicious.map(({ ecosystem, name, versions }, i) => ({
     id: `WEIR-TEST-${String(i + 1).padStart(3, '0')}`,
     ecosystem,
@@ -238,13 +265,7 @@ export function intelDocument(malicious: NonNullable<LocalFederationOptions['mal
   return { ...shipped, malicious: { ...shipped.malicious, records: [...shipped.malicious.records, ...records] } };
 }
 
-async function enrol(
-  hub: Hub,
-  console: Console,
-  unit: string,
-  home: string,
-  options: LocalFederationOptions,
-): Promise<void> {
+async function enrol(console: Console, unit: string, home: string, options: LocalFederationOptions): Promise<void> {
   const name = `${unit}-1`;
   const invitation = await console.spokes.invite({ unit, spoke: name, ttlS: 60 });
   const address = invitation.joinAddresses[0] ?? '';
@@ -256,7 +277,6 @@ async function enrol(
     site: 'test',
   });
   createIdentityStore(home).write(joined.identity);
-  const { writeFile } = await import('node:fs/promises');
   await writeFile(
     join(home, 'spoke.json'),
     JSON.stringify({
@@ -270,7 +290,6 @@ async function enrol(
       limits: { spool_segment_bytes: 1 << 20, spool_bytes: 64 << 20, ...options.spokeLimits },
     }),
   );
-  void hub;
 }
 
 async function allRows(console: Console, unit: string): Promise<readonly Record<string, unknown>[]> {
