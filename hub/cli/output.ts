@@ -1,7 +1,7 @@
 // How hub commands speak: tables for people, JSON for scripts, and one sentence per error with what to do next.
 
 import { type DescMessage, type MessageShape, toJson } from '@bufbuild/protobuf';
-import { asWeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
+import { readCallError } from '../io/admin-client.ts';
 import { EXIT, exitStatus } from './exit-status.ts';
 
 /** Runs a command's body and sets the exit status, also when it throws. */
@@ -9,7 +9,7 @@ export async function settle(json: boolean, body: () => Promise<number | void>):
   try {
     process.exitCode = (await body()) ?? EXIT.done;
   } catch (thrown) {
-    const error = asWeirError(thrown, 'internal', describeThrown(thrown));
+    const error = readCallError(thrown);
     if (json) {
       process.stderr.write(
         `${JSON.stringify({ error: { code: error.code, message: error.message, next: error.next } })}\n`,

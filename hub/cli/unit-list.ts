@@ -25,7 +25,7 @@ export function registerUnitList(unit: Command): void {
         ['UNIT', 'MODE', 'BUNDLE', 'VERSION', 'CREATED'],
         units.map(({ name, mode, bundle, createdAtMs }) => [
           name,
-          MODE_NAMES[mode],
+          MODE_NAMES[mode] ?? '?',
           shortDigest(bundle?.digest?.value),
           bundle === undefined ? '-' : String(bundle.version),
           instant(createdAtMs),

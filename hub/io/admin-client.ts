@@ -1,10 +1,11 @@
-// The admin port as its callers see it: typed clients with the operator token on every call, and Weir's own errors back.
+// The admin port as its callers see it: typed clients with the operator token on every call. `readCallError` gives Weir's
+// own errors back.
 
 import { readFileSync } from 'node:fs';
 import type { DescService } from '@bufbuild/protobuf';
 import { type Client, Code, ConnectError, createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
-import { ERROR_CODES, type RetryAdvice, WeirError } from '@weir/shared/errors/weir-error.ts';
+import { describeThrown, ERROR_CODES, type RetryAdvice, WeirError } from '@weir/shared/errors/weir-error.ts';
 import { isLoopback } from './admin-server.ts';
 
 export interface AdminClientOptions {
@@ -30,19 +31,15 @@ export function createAdminClient({ url, token, caFile }: AdminClientOptions): A
       next: 'use an https URL, or a tunnel to a loopback address',
     });
   }
-  const translate: Interceptor = (next) => async (request) => {
+  const authorize: Interceptor = (next) => async (request) => {
     request.header.set('authorization', `Bearer ${token}`);
-    try {
-      return await next(request);
-    } catch (thrown) {
-      throw fromConnect(thrown, url);
-    }
+    return next(request);
   };
   const transport = createConnectTransport({
     baseUrl: url,
     httpVersion: '1.1',
     useBinaryFormat: true,
-    interceptors: [translate],
+    interceptors: [authorize],
     ...(caFile === '' ? {} : { nodeOptions: { ca: readFileSync(caFile) } }),
   });
   return (service) => createClient(service, transport);
@@ -59,26 +56,29 @@ const FALLBACK: Readonly<Partial<Record<Code, (typeof ERROR_CODES)[number]>>> = 
   [Code.InvalidArgument]: 'invalid_argument',
 };
 
-/** Any error of a call as a WeirError, with the advice that the hub sent. */
-export function fromConnect(thrown: unknown, url: string): WeirError {
-  const error = ConnectError.from(thrown);
-  const sent = error.metadata.get('weir-code');
+/** Whatever a call threw as a WeirError, with the advice that the hub sent. */
+export function readCallError(thrown: unknown): WeirError {
+  if (thrown instanceof WeirError) return thrown;
+  if (!(thrown instanceof ConnectError)) return new WeirError('internal', describeThrown(thrown), { cause: thrown });
+  const sent = thrown.metadata.get('weir-code');
   const code = ERROR_CODES.find((known) => known === sent);
   if (
     code === undefined &&
-    (error.code === Code.Unavailable || /ECONNREFUSED|ENOTFOUND|ECONNRESET/.test(error.message))
+    (thrown.code === Code.Unavailable || /ECONNREFUSED|ENOTFOUND|ECONNRESET/.test(thrown.message))
   ) {
-    return new WeirError('unavailable', `no hub answers at ${url}`, {
+    return new WeirError('unavailable', 'the hub does not answer', {
       cause: thrown,
       retry: 'later',
       next: 'start it with `weir hub run`, or name another with --hub',
     });
   }
-  const next = error.metadata.get('weir-next');
-  const retry = error.metadata.get('weir-retry') as RetryAdvice | null;
-  return new WeirError(code ?? FALLBACK[error.code] ?? 'internal', error.rawMessage, {
+  const next = thrown.metadata.get('weir-next');
+  const retry = RETRIES.find((known) => known === thrown.metadata.get('weir-retry'));
+  return new WeirError(code ?? FALLBACK[thrown.code] ?? 'internal', thrown.rawMessage, {
     cause: thrown,
     ...(next === null ? {} : { next: decodeURIComponent(next) }),
-    ...(retry === null ? {} : { retry }),
+    ...(retry === undefined ? {} : { retry }),
   });
 }
+
+const RETRIES: readonly RetryAdvice[] = ['never', 'later', 'now'];
