@@ -272,7 +272,13 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
       offered(FleetViewService, fleetViewService(fleet, feed)),
       offered(
         AuditQueryService,
-        auditQueryService({ store: stores.audit, ingest, clock, rulesOf: (bundle) => rulesOf(stores.bundles, bundle) }),
+        auditQueryService({
+          store: stores.audit,
+          ingest,
+          clock,
+          rulesOf: (bundle) => rulesOf(stores.bundles, bundle),
+          saltOf: async (unit) => (await stores.units.unit(unit))?.salt,
+        }),
       ),
       offered(EventService, eventService(stores.events)),
       offered(

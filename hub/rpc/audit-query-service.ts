@@ -3,6 +3,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { AuditQueryService, Filter, StoredRowSchema } from '@weir/proto/weir/console/v1/console_pb.ts';
 import { Level as WireLevel } from '@weir/proto/weir/type/v1/type_pb.ts';
+import { hashActor } from '@weir/shared/audit/hash-actor.ts';
 import type { Level } from '@weir/shared/domain/level.ts';
 import { readRequestCode } from '@weir/shared/domain/request-code.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
@@ -12,6 +13,7 @@ import { PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX } from '../store/page.ts';
 import type { OperatorHandlers } from './handler.ts';
 
 const FILTER_CHARS_MAX = 1024;
+const HASHED_ACTOR = /^h:[0-9a-f]{32}$/;
 
 const LEVEL_OF: Readonly<Record<WireLevel, Level | undefined>> = {
   [WireLevel.UNSPECIFIED]: undefined,
@@ -25,22 +27,37 @@ export interface AuditQueryParts extends TailParts {
   readonly store: AuditStore;
   /** The `rules` layer (JSON bytes) of a bundle, empty when that bundle is not kept. */
   readonly rulesOf: (bundle: string) => Promise<Uint8Array>;
+  /** The salt that hides principals in a unit's rows, undefined for an unknown unit. */
+  readonly saltOf: (unit: string) => Promise<Uint8Array | undefined>;
 }
 
 export function auditQueryService(parts: AuditQueryParts): OperatorHandlers<typeof AuditQueryService> {
   const { store } = parts;
+
+  /** Rows know principals only by their hash; whoever asks by name must say in which unit. */
+  async function filterOf(message: Filter | undefined): Promise<RowFilter> {
+    const filter = readFilter(message);
+    const { actor, unit } = filter;
+    if (actor === undefined || HASHED_ACTOR.test(actor)) return filter;
+    const salt = unit === undefined ? undefined : await parts.saltOf(unit);
+    if (salt === undefined) {
+      throw new WeirError('invalid_argument', 'a search by principal needs the unit that the principal belongs to');
+    }
+    return { ...filter, actor: hashActor(salt, actor) };
+  }
+
   return {
     async query({ filter, page, oldestFirst }) {
       const size = page?.size === undefined || page.size === 0 ? PAGE_SIZE_DEFAULT : page.size;
       if (size > PAGE_SIZE_MAX) throw new WeirError('invalid_argument', `a page has at most ${PAGE_SIZE_MAX} rows`);
-      const found = await store.query(readFilter(filter), { size, cursor: page?.cursor ?? '', oldestFirst });
+      const found = await store.query(await filterOf(filter), { size, cursor: page?.cursor ?? '', oldestFirst });
       return { rows: found.rows.map(encodeRow), nextCursor: found.nextCursor };
     },
     async *tail({ filter, backlog }, { signal }) {
       if (backlog > TAIL_LIMITS.backlog) {
         throw new WeirError('invalid_argument', `a backlog has at most ${TAIL_LIMITS.backlog} rows`);
       }
-      for await (const row of tailRows(parts, readFilter(filter), backlog, signal)) yield { row: encodeRow(row) };
+      for await (const row of tailRows(parts, await filterOf(filter), backlog, signal)) yield { row: encodeRow(row) };
     },
     async why({ code }) {
       const read = readRequestCode(code);

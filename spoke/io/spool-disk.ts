@@ -3,7 +3,7 @@
 
 import * as fs from 'node:fs/promises';
 import { constants, write } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { SpoolDisk, SpoolFile } from '../audit/spool-disk.ts';
@@ -39,17 +39,43 @@ export function viewSpoolDisk(folder: string): Pick<SpoolDisk, 'list' | 'read' |
   return spoolDisk(folder, () => undefined);
 }
 
+/**
+ * Moves a log's folder out of the way, so that the next start begins a new log; its rows stay as evidence and for export.
+ * Returns where they are. Throws `conflict` while somebody writes there, `not_found` when there is no such folder.
+ */
+export async function setAsideSpool(folder: string): Promise<string> {
+  await fs.access(folder).catch((thrown: unknown) => {
+    throw fromDisk(thrown, folder);
+  });
+  const release = lock(join(folder, LOCK));
+  try {
+    for (let attempt = 1; ; attempt += 1) {
+      const aside = `${folder}.aside-${attempt}`;
+      const taken = await fs.access(aside).then(
+        () => true,
+        () => false,
+      );
+      if (taken) continue;
+      await fs.rename(folder, aside);
+      await syncFolder(dirname(folder));
+      return aside;
+    }
+  } finally {
+    release();
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await fs.open(folder, constants.O_RDONLY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
 function spoolDisk(folder: string, release: () => void): SpoolDisk {
   const path = (name: string): string => join(folder, name);
-
-  async function syncFolder(): Promise<void> {
-    const handle = await fs.open(folder, constants.O_RDONLY);
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  }
 
   /** Writes under a temporary name, then renames; afterwards bytes and name are durable, or neither is there. */
   async function create(name: string, fill: (handle: fs.FileHandle) => Promise<void>): Promise<void> {
@@ -67,7 +93,7 @@ function spoolDisk(folder: string, release: () => void): SpoolDisk {
       await fs.rm(temporary, { force: true });
       throw fromDisk(thrown, name);
     }
-    await syncFolder();
+    await syncFolder(folder);
   }
 
   return {
@@ -115,7 +141,7 @@ function spoolDisk(folder: string, release: () => void): SpoolDisk {
     },
     async remove(name) {
       await fs.rm(path(name), { force: true });
-      await syncFolder();
+      await syncFolder(folder);
     },
     async load(name) {
       try {

@@ -9,6 +9,7 @@ import { auditQueryService } from '@weir/hub/rpc/audit-query-service.ts';
 import type { AuditStore, RowFilter, StoredRow } from '@weir/hub/store/audit-store.ts';
 import { createAuditStore } from '@weir/hub/store/postgres/audit-store.ts';
 import type { Pool } from '@weir/hub/store/postgres/pool.ts';
+import { hashActor } from '@weir/shared/audit/hash-actor.ts';
 import { encodeRow, readRow } from '@weir/shared/audit/row-codec.ts';
 import { type AuditRow, ROW_VERSION, type RowDraft } from '@weir/shared/audit/row.ts';
 import type { RowBatch } from '@weir/shared/wire/audit.ts';
@@ -314,7 +315,8 @@ test('a slow follower is told everything', async () => {
 
 test('the query service answers with rows, codes and rules, and refuses what it cannot read', async () => {
   const { store, ingest } = await ledger();
-  const draft = refusedDraft();
+  const salt = Buffer.alloc(32, 5);
+  const draft = refusedDraft({ actor: { id: hashActor(salt, 'jane'), kind: 'person' } });
   await ingest.take(FROM, batch(0, [row(0), row(1, draft)]));
   const asked: string[] = [];
   const service = auditQueryService({
@@ -325,6 +327,7 @@ test('the query service answers with rows, codes and rules, and refuses what it 
       asked.push(bundle);
       return Buffer.from('{}');
     },
+    saltOf: async (unit) => (unit === 'payments' ? salt : undefined),
   });
   const context = { operator: { id: 'o', name: 'o' }, signal: new AbortController().signal };
   const found = await service.query({ filter: request({ level: 4 }), oldestFirst: false } as never, context);
@@ -332,6 +335,16 @@ test('the query service answers with rows, codes and rules, and refuses what it 
     found.rows?.map(({ row: bytes }) => readRow(bytes ?? new Uint8Array()).id),
     [draft.id],
   );
+  for (const actor of ['jane', hashActor(salt, 'jane')]) {
+    const theirs = await service.query(
+      { filter: request({ actor, unit: 'payments' }), oldestFirst: false } as never,
+      context,
+    );
+    assert.deepEqual(
+      theirs.rows?.map(({ index }) => index),
+      [1n],
+    );
+  }
   const why = await service.why(
     { code: ` ${draft.code.slice(0, 4)}-${draft.code.slice(4).toLowerCase()}` } as never,
     context,
@@ -340,7 +353,15 @@ test('the query service answers with rows, codes and rules, and refuses what it 
   assert.deepEqual(asked, [draft.bundle]);
   await assert.rejects(async () => service.why({ code: '!' } as never, context), { code: 'invalid_argument' });
   await assert.rejects(async () => service.why({ code: '00000000' } as never, context), { code: 'not_found' });
-  for (const bad of [{ purl: 'x'.repeat(1025) }, { unit: '\0' }, { level: 9 }, { code: '!' }, { fromMs: -1n }]) {
+  for (const bad of [
+    { actor: 'jane' },
+    { actor: 'jane', unit: 'nowhere' },
+    { purl: 'x'.repeat(1025) },
+    { unit: '\0' },
+    { level: 9 },
+    { code: '!' },
+    { fromMs: -1n },
+  ]) {
     await assert.rejects(async () => service.query({ filter: request(bad), oldestFirst: false } as never, context), {
       code: 'invalid_argument',
     });

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { generateKeyPairSync, webcrypto } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, webcrypto } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -66,14 +66,15 @@ async function channelOf(unit: string, spoke: string, port: number): Promise<Hub
     new Uint8Array(request.rawData),
     validity,
   );
-  const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
+  const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey));
+  const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
   return createHubChannel([`localhost:${port}`], {
     schema: 'weir.identity/v1',
     workspace: 'trial',
     unit,
     spoke,
     certificate_chain: chain,
-    tls_key: `-----BEGIN PRIVATE KEY-----\n${pkcs8}\n-----END PRIVATE KEY-----\n`,
+    tls_key: key.export({ format: 'pem', type: 'pkcs8' }) as string,
     ca_bundle: authority.certificate,
     not_after_ms: notAfterMs,
     log_key: generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }),

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { readRow } from '@weir/shared/audit/row-codec.ts';
 import { viewLog } from '@weir/spoke/audit/view-log.ts';
-import { openSpoolDisk, viewSpoolDisk } from '@weir/spoke/io/spool-disk.ts';
+import { openSpoolDisk, setAsideSpool, viewSpoolDisk } from '@weir/spoke/io/spool-disk.ts';
 
 const PROCESS = join(import.meta.dirname, 'writing-process.ts');
 const KIB = 1024;
@@ -205,5 +205,25 @@ test('allocated segments are real and zero, small files are replaced whole, left
     const again = await openSpoolDisk(folder);
     assert.deepEqual((await again.list()).toSorted(), ['lock.db', 'p.json']);
     await again.close();
+  });
+});
+
+test('a log set aside keeps its rows, and the next start begins a new one', async () => {
+  await withFolder(async (parent) => {
+    const folder = join(parent, 'w0');
+    await assert.rejects(setAsideSpool(folder), { code: 'not_found' });
+    for (const aside of ['w0.aside-1', 'w0.aside-2']) {
+      const child = spawn(process.execPath, [PROCESS, folder, String(64 * KIB), String(1 << 20), '5'], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const { lines, ended } = listen(child);
+      await ended;
+      assert.equal(lines[0], 'start 0 whole');
+      assert.equal(await setAsideSpool(folder), join(parent, aside));
+    }
+    assert.ok((await rowsOn(join(parent, 'w0.aside-1'))).length >= 5);
+    const disk = await openSpoolDisk(folder);
+    await assert.rejects(setAsideSpool(folder), { code: 'conflict' });
+    await disk.close();
   });
 });
