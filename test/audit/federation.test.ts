@@ -74,7 +74,7 @@ async function channelOf(unit: string, spoke: string, port: number): Promise<Hub
     unit,
     spoke,
     certificate_chain: chain,
-    tls_key: key.export({ format: 'pem', type: 'pkcs8' }) as string,
+    tls_key: key.export({ format: 'pem', type: 'pkcs8' }),
     ca_bundle: authority.certificate,
     not_after_ms: notAfterMs,
     log_key: generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }),
