@@ -26,6 +26,8 @@ export interface FederationOptions {
   /** '' = discovered from this machine's clients. */
   readonly npmUpstream: string;
   readonly pypiUpstream: string;
+  /** Datasets to publish at first; the shipped samples when absent. */
+  readonly intel?: string;
   /** Further members of every unit's settings, merged over the unit's own. */
   readonly settings?: Readonly<Record<string, unknown>>;
   /** Says what is being done, one line each. */
@@ -131,6 +133,8 @@ async function setUp(federation: Federation, options: FederationOptions): Promis
     writeFileSync(file, JSON.stringify({ ...unit.settings, ...options.settings }));
     await federation.weir('unit', 'create', unit.name, '--settings', file);
   }
+  progress('publishing the sample datasets');
+  await federation.weir('intel', 'publish', options.intel ?? join(ROOT, 'policies', 'intel', 'intel.json'));
   progress('publishing the policy floor (gates, compile, sign)');
   await federation.weir('floor', 'publish', join(ROOT, 'policies'), '--note', 'first floor');
   for (const unit of TRIAL_UNITS) {
