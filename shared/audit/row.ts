@@ -72,7 +72,7 @@ export interface AuditRow {
   readonly duration_us: number;
   /** W3C trace id (32 hex) or ''. */
   readonly trace: string;
-  /** Request code; '' for served requests. */
+  /** Request code; '' when the client was told none. */
   readonly code: string;
 }
 

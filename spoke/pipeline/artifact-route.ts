@@ -11,6 +11,7 @@ import type { ReleaseFile, Release, Releases, Route } from '../registries/adapte
 import { isNotModified } from '../response/conditional.ts';
 import { artifactEtag } from '../response/etag.ts';
 import { nearestAllowed } from '../response/nearest-allowed.ts';
+import { advisedVersion } from '../response/refusal.ts';
 import { judged, type Answer, type KnownExchange } from './exchange.ts';
 import { promisedDigest } from '../decision/decide.ts';
 import { collectCoreMetadata } from './collect-core-metadata.ts';
@@ -70,7 +71,7 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
     return verdict;
   }
 
-  function refusal(exchange: KnownExchange, asked: Asked, verdict: Verdict): Answer {
+  function nearest(exchange: KnownExchange, asked: Asked): string {
     const { adapter } = exchange;
     const judgedVersions = judge(
       ports,
@@ -79,15 +80,29 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
       asked.releases,
       asked.releases.releases.map(asListed),
     ).map((other, i) => ({ version: asked.releases.releases[i]?.version ?? '', level: other.level }));
-    const instead = nearestAllowed(
+    return nearestAllowed(
       asked.release.version,
       judgedVersions.filter(({ version }) => version !== '' && version !== asked.release.version),
       (a, b) => adapter.compareVersions(a, b),
     );
+  }
+
+  function refusal(exchange: KnownExchange, asked: Asked, verdict: Verdict): Answer {
+    const instead = nearest(exchange, asked);
     return refusedByPolicy(ports.facts, exchange, verdict, asked.subject, instead, 'install', {
       file: asked.file.name,
       digest: promisedDigest(asked.file.digests),
     });
+  }
+
+  /** The word to a developer who gets what policy would refuse or warns of; no header for whoever would not see it. */
+  function adviceOn(exchange: KnownExchange, asked: Asked, verdict: Verdict): readonly (readonly [string, string])[] {
+    const { adapter, policy, route, client, code } = exchange;
+    if (verdict.level === 'allow' || route.kind !== 'artifact' || !adapter.abilities.successNotice) return [];
+    if (policy.settings.mode === 'observe') return [];
+    const allowedInstead = rank(verdict.level) >= rank('pending') ? nearest(exchange, asked) : '';
+    const advised = advisedVersion(verdict, policy.rules, asked.subject, { code, allowedInstead });
+    return advised === undefined ? [] : adapter.advice(advised, asked.releases.name, client);
   }
 
   async function fetched(
@@ -140,6 +155,47 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
     const verdict = verdictOn(exchange, asked, { known: true, value: content }, document);
     if (rank(verdict.level) < rank('deny')) throw error;
     return refusal(exchange, asked, verdict);
+  }
+
+  function served(exchange: KnownExchange, asked: Asked, verdict: Verdict, artifact: Artifact): Answer {
+    const { adapter, target, policy } = exchange;
+    // Before the bytes are known their name is what the index promises; afterwards it is what they are.
+    const etag = artifact.content === null ? '' : artifactEtag(artifact.content.sha256);
+    const advice = adviceOn(exchange, asked, verdict);
+    const headers = [
+      'content-type',
+      adapter.artifactContentType(asked.file.name),
+      'x-weir-bundle',
+      policy.digest,
+      'x-weir-row',
+      exchange.id,
+    ];
+    if (advice.length === 0) headers.push('cache-control', 'private, no-cache');
+    else headers.push(...advice.flat());
+    if (etag !== '') headers.push('etag', etag);
+    const range = { range: target.headers['range'], ifRange: target.headers['if-range'], etag };
+    const common = {
+      ...judged(verdict),
+      outcome: rank(verdict.level) >= rank('pending') ? 'served_unenforced' : 'served',
+      action: 'install',
+      purl: purl(asked.subject),
+      digest: artifact.content === null ? promisedDigest(asked.file.digests) : `sha256:${artifact.content.sha256}`,
+      enforced: rank(verdict.level) < rank('pending'),
+      hidden: [],
+      coded: advice.length > 0,
+      file: asked.file.name,
+    } as const;
+    if (etag !== '' && isNotModified(target.headers, etag)) {
+      artifact.source.release();
+      return {
+        ...common,
+        reply: {
+          kind: 'bytes',
+          reply: { status: 304, reasonPhrase: 'Not Modified', headers: pairs(headers), body: Buffer.alloc(0) },
+        },
+      };
+    }
+    return { ...common, reply: { kind: 'artifact', artifact, headers, range } };
   }
 
   return {
@@ -206,44 +262,4 @@ function pairs(flat: readonly string[]): (readonly [string, string])[] {
 
 function refuses(exchange: KnownExchange, verdict: Verdict): boolean {
   return exchange.policy.settings.mode === 'block' && rank(verdict.level) >= rank('pending');
-}
-
-function served(exchange: KnownExchange, asked: Asked, verdict: Verdict, artifact: Artifact): Answer {
-  const { adapter, target, policy } = exchange;
-  // Before the bytes are known their name is what the index promises; afterwards it is what they are.
-  const etag = artifact.content === null ? '' : artifactEtag(artifact.content.sha256);
-  const headers = [
-    'content-type',
-    adapter.artifactContentType(asked.file.name),
-    'cache-control',
-    'private, no-cache',
-    'x-weir-bundle',
-    policy.digest,
-    'x-weir-row',
-    exchange.id,
-  ];
-  if (etag !== '') headers.push('etag', etag);
-  const range = { range: target.headers['range'], ifRange: target.headers['if-range'], etag };
-  const common = {
-    ...judged(verdict),
-    outcome: rank(verdict.level) >= rank('pending') ? 'served_unenforced' : 'served',
-    action: 'install',
-    purl: purl(asked.subject),
-    digest: artifact.content === null ? promisedDigest(asked.file.digests) : `sha256:${artifact.content.sha256}`,
-    enforced: rank(verdict.level) < rank('pending'),
-    hidden: [],
-    coded: false,
-    file: asked.file.name,
-  } as const;
-  if (etag !== '' && isNotModified(target.headers, etag)) {
-    artifact.source.release();
-    return {
-      ...common,
-      reply: {
-        kind: 'bytes',
-        reply: { status: 304, reasonPhrase: 'Not Modified', headers: pairs(headers), body: Buffer.alloc(0) },
-      },
-    };
-  }
-  return { ...common, reply: { kind: 'artifact', artifact, headers, range } };
 }

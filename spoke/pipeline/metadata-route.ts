@@ -8,10 +8,11 @@ import { LRUCache } from 'lru-cache';
 import { fullName, purl } from '@weir/shared/domain/coordinate.ts';
 import { join, rank, type Level } from '@weir/shared/domain/level.ts';
 import type { Reason, Verdict } from '@weir/shared/domain/verdict.ts';
-import { asWeirError } from '@weir/shared/errors/weir-error.ts';
+import { asWeirError, WeirError } from '@weir/shared/errors/weir-error.ts';
 import { VERDICT_CACHE_LIMITS } from '../decision/verdict-cache.ts';
 import type { ClientReply, HiddenVersion, Route, View } from '../registries/adapter.ts';
 import { isNotModified } from '../response/conditional.ts';
+import { nearestAllowed } from '../response/nearest-allowed.ts';
 import { viewCacheControl, viewEtag } from '../response/etag.ts';
 import { hiddenVersion, viewEffect } from '../response/refusal.ts';
 import type { Answer, KnownExchange } from './exchange.ts';
@@ -39,10 +40,17 @@ interface PreparedView {
   /** Unix seconds; evidence such as an age moves on unnoticed, so nothing is kept for long. */
   readonly preparedAt: number;
   readonly usableUntil: number;
-  /** Withheld from the client, document order. */
+  /** Kept from whoever does not name it exactly, document order. */
   readonly hidden: readonly HiddenVersion[];
   readonly summary: Pick<Answer, 'level' | 'floorLevel' | 'overlayLevel' | 'reasons' | 'exceptions' | 'input'>;
   readonly encoded: Map<string, Promise<Buffer>>;
+}
+
+/** One version was asked for by name, and policy withholds it. */
+interface Withheld {
+  readonly verdict: Verdict;
+  readonly version: string;
+  readonly allowedInstead: string;
 }
 
 export interface MetadataRouteHandler {
@@ -63,7 +71,7 @@ export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler 
     return made;
   }
 
-  function prepare(exchange: KnownExchange, route: MetadataRoute, found: FoundDocument): PreparedView {
+  function prepare(exchange: KnownExchange, route: MetadataRoute, found: FoundDocument): PreparedView | Withheld {
     const { adapter, policy, publicBase } = exchange;
     const now = Math.floor(exchange.atMs / 1000);
     const actor = actorClass(exchange);
@@ -97,11 +105,30 @@ export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler 
     }
     // With nothing left to choose from a client could only say "no such version"; shown, the artifact's refusal explains.
     const hidden = withheld.length === releases.releases.length ? [] : withheld;
-    const view = adapter.renderView(found.document, releases, new Set(hidden.map(({ version }) => version)), {
-      publicBase,
-      representation: route.representation,
-      detail: route.detail,
-    });
+    let view: View;
+    try {
+      view = adapter.renderView(found.document, releases, new Set(hidden.map(({ version }) => version)), {
+        publicBase,
+        representation: route.representation,
+        detail: route.detail,
+        flagged: new Map(
+          hidden.filter(({ notice }) => notice).map(({ version, why, rule }) => [version, `${why} (${rule})`]),
+        ),
+      });
+    } catch (thrown) {
+      const named = thrown instanceof WeirError && thrown.code === 'forbidden' ? thrown.detail['version'] : undefined;
+      const refusal = refused.find(({ version }) => version === named);
+      if (refusal === undefined) throw thrown;
+      const judgedVersions = verdicts.map(({ level }, i) => ({ version: releases.releases[i]?.version ?? '', level }));
+      return {
+        ...refusal,
+        allowedInstead: nearestAllowed(
+          refusal.version,
+          judgedVersions.filter(({ version }) => version !== ''),
+          (a, b) => adapter.compareVersions(a, b),
+        ),
+      };
+    }
     const prepared: PreparedView = {
       view,
       validUntil,
@@ -137,14 +164,20 @@ export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler 
       if (found.kind === 'not_found') {
         return notFound(exchange, subject, 'metadata', `The upstream registry has no package ${fullName(route.name)}.`);
       }
-      let prepared: PreparedView;
+      let prepared: PreparedView | Withheld;
       try {
         prepared = prepare(exchange, route, found);
       } catch (thrown) {
         const error = asWeirError(thrown, 'internal', 'the index document could not be shown');
-        if (error.code !== 'not_found' && error.code !== 'forbidden') throw error;
+        if (error.code !== 'not_found') throw error;
         const detail = `${fullName(route.name)} has no version ${route.detail} here.`;
         return notFound(exchange, { ...subject, version: '' }, 'metadata', detail);
+      }
+      if ('verdict' in prepared) {
+        const { verdict, version, allowedInstead } = prepared;
+        const row = { file: version, digest: found.digest };
+        const named = { ...subject, version };
+        return refusedByPolicy(ports.facts, exchange, verdict, named, allowedInstead, 'metadata', row);
       }
       const reply = await replyWith(exchange, route, prepared);
       const noticed = prepared.hidden.some(({ notice }) => notice);
@@ -155,7 +188,8 @@ export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler 
         action: 'metadata',
         purl: purl(route.name),
         digest: found.digest,
-        enforced: prepared.hidden.length > 0 || prepared.summary.level === 'allow' || prepared.summary.level === 'warn',
+        // What is refused and still listed is refused at its artifact.
+        enforced: policy.settings.mode === 'block' || rank(prepared.summary.level) < rank('pending'),
         hidden: prepared.hidden.map(({ version }) => version),
         coded: noticed,
         file: prepared.view.preferred,

@@ -110,6 +110,19 @@ export interface HiddenVersion {
   readonly notice: boolean;
 }
 
+/** A version that is served although policy has something to say about it, told to the developer who takes it. */
+export interface AdvisedVersion {
+  /** `would_refuse`: the unit's mode lets through what policy refuses. `warned`: policy itself only warns. */
+  readonly kind: 'would_refuse' | 'warned';
+  readonly version: string;
+  readonly code: RequestCode | '';
+  readonly rule: string;
+  /** One sentence from the catalogue. */
+  readonly why: string;
+  /** Nearest version that policy lets through, '' when it has none or none is needed. */
+  readonly allowedInstead: string;
+}
+
 export interface ViewContext {
   /** Base URL of this mount as the client sees it, e.g. `http://host:port/npm` (no trailing '/'). */
   readonly publicBase: string;
@@ -118,7 +131,9 @@ export interface ViewContext {
   readonly detail: string;
   /**
    * Versions to mark as withdrawn with a sentence of ours, where the client has such a mark (PyPI yank, npm deprecation);
-   * absent or empty leaves upstream's word as it is. An upstream mark is never replaced.
+   * absent or empty leaves upstream's word as it is. An upstream mark is never replaced. All resolvers avoid what is so
+   * marked, so it is for versions that are refused. One that is hidden as well is left out, except where a mark keeps
+   * everybody from taking it but those who name it exactly (PyPI): there it is listed, and they read why it is refused.
    */
   readonly flagged?: ReadonlyMap<string, string>;
 }
@@ -235,6 +250,8 @@ export interface Adapter {
     preferred: string,
     name: PackageName,
   ): readonly (readonly [string, string])[];
+  /** As `notice`, on a served artifact: what policy has to say about the very version that is being installed. */
+  advice(advised: AdvisedVersion, name: PackageName, client: string): readonly (readonly [string, string])[];
   /**
    * Finds the file a route asks for; undefined when the index does not list it. The version to judge is the found
    * release's own, never the one read out of the file name.

@@ -5,13 +5,13 @@ import type { RequestCode } from '@weir/shared/domain/request-code.ts';
 import type { Reason, Verdict } from '@weir/shared/domain/verdict.ts';
 import { ERROR_CODES, WeirError } from '@weir/shared/errors/weir-error.ts';
 import {
+  advisedVersion,
   hiddenVersion,
   refusalOfAuthentication,
   refusalOfError,
   refusalOfRoute,
   refusalOfVerdict,
   viewEffect,
-  warningText,
 } from './refusal.ts';
 
 const subject = { ecosystem: 'npm', namespace: '@acme', name: 'paint', version: '1.1.0' } as const;
@@ -135,10 +135,29 @@ test('views: what hides, what hides with a word, what is shown', () => {
   });
 });
 
-test('a warning has words', () => {
-  const warned = verdict([reason({ ...licence, effective: 'warn' })], { level: 'warn' });
-  assert.equal(warningText(warned, rules, subject), 'Its licence is SSPL-1.0. (WEIR-LIC-001)');
-  assert.equal(warningText(verdict([reason({})]), rules, subject), '');
+test('advice: what would have been refused, and warnings whose rule wants to be heard', () => {
+  const told = { code: context.code, allowedInstead: '1.0.0' };
+  const refused = verdict([reason({ ...licence, effective: 'warn' }), reason({})]);
+  assert.deepEqual(advisedVersion(refused, rules, subject, told), {
+    kind: 'would_refuse',
+    version: '1.1.0',
+    code: '7K3MQ9ZD',
+    rule: 'WEIR-AGE-001',
+    why: 'Published too recently',
+    allowedInstead: '1.0.0',
+  });
+  const warned = verdict([reason({ ...licence, effective: 'warn', effect: 'warn' })], { level: 'warn' });
+  assert.deepEqual(advisedVersion(warned, rules, subject, told), {
+    kind: 'warned',
+    version: '1.1.0',
+    code: '7K3MQ9ZD',
+    rule: 'WEIR-LIC-001',
+    why: 'Licence is not allowed',
+    allowedInstead: '',
+  });
+  const quiet = verdict([reason({ ...licence, effective: 'warn' })], { level: 'warn' });
+  assert.equal(advisedVersion(quiet, rules, subject, told), undefined);
+  assert.equal(advisedVersion(verdict([], { level: 'allow' }), rules, subject, told), undefined);
 });
 
 test('routes: publishing, unknown, unparsable, method', () => {

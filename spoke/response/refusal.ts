@@ -7,7 +7,7 @@ import { rank } from '@weir/shared/domain/level.ts';
 import type { RequestCode } from '@weir/shared/domain/request-code.ts';
 import type { Reason, Verdict } from '@weir/shared/domain/verdict.ts';
 import type { ErrorCode, WeirError } from '@weir/shared/errors/weir-error.ts';
-import type { HiddenVersion, Refusal, Route } from '../registries/adapter.ts';
+import type { AdvisedVersion, HiddenVersion, Refusal, Route } from '../registries/adapter.ts';
 import { asciiLine, printableLine } from './sanitise.ts';
 import { DETAIL_CHARS_MAX, renderText, type Subject, type Text, TITLE_CHARS_MAX } from './texts.ts';
 
@@ -100,10 +100,31 @@ export function hiddenVersion(verdict: Verdict, rules: Rules, subject: Subject, 
   };
 }
 
-/** Text for a version that is let through with a warning, '' when nothing warns. */
-export function warningText(verdict: Verdict, rules: Rules, subject: Subject): string {
-  const warning = verdict.reasons.find((reason) => reason.effective === 'warn');
-  return warning === undefined ? '' : `${reasonText(warning, rules, subject).detail} (${warning.rule})`;
+/**
+ * What a developer who is being served a version should know about it; undefined when policy has nothing to tell. A warning
+ * is told where its rule's effect is to tell (`warn`, `hide+notice`); other warnings are for the record.
+ */
+export function advisedVersion(
+  verdict: Verdict,
+  rules: Rules,
+  subject: Subject,
+  told: { readonly code: RequestCode | ''; readonly allowedInstead: string },
+): AdvisedVersion | undefined {
+  const [refusal] = refusing(verdict);
+  const warning = verdict.reasons.find(
+    ({ effective, effect }) => effective === 'warn' && (effect === 'warn' || effect === 'hide+notice'),
+  );
+  const kind = rank(verdict.level) >= rank('pending') ? 'would_refuse' : 'warned';
+  const reason = refusal ?? warning;
+  if (kind === 'warned' && reason === undefined) return undefined;
+  return {
+    kind,
+    version: subject.version,
+    code: told.code,
+    rule: asciiLine(reason?.rule ?? '', 60),
+    why: reason === undefined ? engineText().title : reasonText(reason, rules, subject).title,
+    allowedInstead: kind === 'warned' ? '' : asciiLine(told.allowedInstead, 80),
+  };
 }
 
 /** Reasons that refuse, heaviest first, floor before overlay. */

@@ -6,7 +6,7 @@ import type { Adapter, ReleaseFile, Release, Releases, Route, UpstreamRequest } 
 import { match, matchAtRoot } from './match.ts';
 import { attestationsName, attestationsPath, compareVersions, encodedName, readName, tarballName } from './name.ts';
 import { ParsedPackument, readPackument } from './packument.ts';
-import { notice, renderRefusal } from './refusal.ts';
+import { advice, notice, renderRefusal } from './refusal.ts';
 import { answerService } from './service.ts';
 import { renderView } from './view.ts';
 
@@ -29,6 +29,7 @@ export const npm: Adapter = {
   readMetadata: readPackument,
   renderView,
   notice,
+  advice,
   findFile,
   compareVersions,
   artifactContentType: (file) => (file.endsWith('.tgz') ? 'application/octet-stream' : 'application/json'),

@@ -1,13 +1,14 @@
 // How npm, pnpm and Yarn are told no, and how npm is told on success what was hidden.
 //
 // What each of them prints: npm the reason phrase, the body's `error` and the `npm-notice` header; pnpm and Yarn the
-// reason phrase alone. Which statuses: 403 for everything that policy decides (npm adds its own line about security
+// reason phrase alone. On success only npm prints anything. (A deprecation text would be printed by all three, but they
+// also avoid what is deprecated, and advice must not change what is installed.) Which statuses: 403 for everything that policy decides (npm adds its own line about security
 // policy; no client retries it). 401 without WWW-Authenticate, because npm replaces the whole message when it sees one.
 // Failures keep their honest 5xx: all three retry those with long pauses, which is what a passing failure deserves.
 // pnpm pauses and retries on every 4xx but 401, 403 and 404 as well, so it gets 403 in place of the others.
 
 import { fullName, type PackageName } from '@weir/shared/domain/coordinate.ts';
-import type { ClientReply, HiddenVersion, Refusal } from '../adapter.ts';
+import type { AdvisedVersion, ClientReply, HiddenVersion, Refusal } from '../adapter.ts';
 import { ascii, problemBody, reasonPhrase, refusalHeaders } from '../refusal-reply.ts';
 import { compareVersions } from './name.ts';
 
@@ -58,7 +59,23 @@ export function notice(
   ];
 }
 
-function reason(version: HiddenVersion): string {
+/** Only npm has an eye for it, so only npm pays with a tarball that its HTTP cache does not keep. */
+export function advice(
+  advised: AdvisedVersion,
+  name: PackageName,
+  client: string,
+): readonly (readonly [string, string])[] {
+  if (client !== 'npm') return [];
+  const verb = advised.kind === 'would_refuse' ? 'would be refused' : 'comes with a warning';
+  const instead = advised.allowedInstead === '' ? '' : ` Nearest allowed: ${advised.allowedInstead}.`;
+  const text = `Weir (advisory): ${fullName(name)}@${advised.version} ${verb}${reason(advised)}.${instead}`;
+  return [
+    ['npm-notice', clip(ascii(text))],
+    ['cache-control', 'no-store'],
+  ];
+}
+
+function reason(version: Pick<HiddenVersion, 'why' | 'rule' | 'code'>): string {
   const why = version.why.replace(/\.$/, '');
   const code = version.code === '' ? '' : `, code ${version.code}`;
   return why === '' ? ` (${version.rule}${code})` : ` (${why}; ${version.rule}${code})`;

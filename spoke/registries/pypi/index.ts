@@ -31,8 +31,10 @@ export const pypi: Adapter = {
   metadataRequest: (name) => ({ path: `${name.name}/`, accept: ACCEPT }),
   readMetadata,
   renderView,
-  // Neither pip nor uv prints anything on success; `ViewContext.flagged` (a yank reason) is the nearest they have.
+  // Neither pip nor uv prints anything on success. What is hidden they learn from a yank (`ViewContext.flagged`); a version
+  // that is served cannot be marked so, since they would avoid it.
   notice: () => [],
+  advice: () => [],
   findFile,
   coreMetadataFile: (file) => (file.metadataSha256 === null ? undefined : sidecarOf(file, file.metadataSha256)),
   readCoreMetadata,

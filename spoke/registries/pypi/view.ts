@@ -19,9 +19,9 @@ export function renderView(
 ): View {
   const { index, versionOf } = parsedOf(document, releases);
   const version = (file: IndexFile): string => versionOf.get(file.name) ?? '';
-  const files = visibleFiles(index.files, version, hidden).map((file) =>
-    flag(file, context.flagged?.get(version(file))),
-  );
+  // A yank keeps everybody away but those who pin exactly, and those then read at the file why it is refused.
+  const gone = new Set([...hidden].filter((candidate) => context.flagged?.has(candidate) !== true));
+  const files = visibleFiles(index.files, version, gone).map((file) => flag(file, context.flagged?.get(version(file))));
   const shown = new Set(files.map(version));
   const preferred = preferredVersion(files, version);
   const page: Page = {

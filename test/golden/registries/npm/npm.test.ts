@@ -154,6 +154,19 @@ test('npm notices', () => {
   matchesGolden(join(HERE, 'notices.txt'), text.join('\n'));
 });
 
+test('npm advice on a served version, for npm alone', () => {
+  const refused = { ...hiddenVersion('2.0.0'), kind: 'would_refuse', allowedInstead: '1.0.0' } as const;
+  const cases = [
+    npm.advice(refused, NAME, 'npm'),
+    npm.advice({ ...refused, kind: 'warned', allowedInstead: '' }, NAME, 'npm'),
+    npm.advice({ ...refused, why: 'é\r\nX-Evil: 1 '.repeat(100), code: '' }, NAME, 'npm'),
+    npm.advice(refused, NAME, 'pnpm'),
+    npm.advice(refused, NAME, 'other'),
+  ];
+  const text = cases.map((headers) => headers.map(([name, value]) => `${name}: ${value}\n`).join('') || '(none)\n');
+  matchesGolden(join(HERE, 'advice.txt'), text.join('\n'));
+});
+
 function wire(reply: ClientReply): string {
   const headers = reply.headers.map(([name, value]) => `${name}: ${value}\n`).join('');
   const body = JSON.stringify(JSON.parse(reply.body.toString()), null, 2);

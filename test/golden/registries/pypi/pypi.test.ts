@@ -128,6 +128,23 @@ test('a flag is a yank reason where upstream has none of its own, and steers a p
   assert.equal(view.preferred, '1.0');
 });
 
+test('a hidden version with a flag stays listed, yanked: only an exact pin takes it, and its file says why', () => {
+  const releases = pypi.readMetadata(JSON_INPUT, NAME);
+  const flagged = new Map([['1.1', 'too young here']]);
+  const view = pypi.renderView(JSON_INPUT, releases, new Set(['1.1', '1.0']), {
+    publicBase: '',
+    representation: 'json',
+    detail: '',
+    flagged,
+  });
+  const { files } = JSON.parse(view.body.toString()) as { files: { filename: string; yanked: unknown }[] };
+  const yanked = Object.fromEntries(files.map((file) => [file.filename, file.yanked]));
+  assert.equal(yanked['weir_sample-1.1-py3-none-any.whl'], 'too young here');
+  assert.equal(yanked['weir_sample-1.0-py3-none-any.whl'], undefined);
+  assert.notEqual(view.preferred, '1.1');
+  assert.notEqual(view.preferred, '1.0');
+});
+
 test('a view is the same when the parsed form got lost on the way', () => {
   const { parsed: _, ...releases } = pypi.readMetadata(JSON_INPUT, NAME);
   const context = { publicBase: '', representation: 'html', detail: '' };
