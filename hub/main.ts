@@ -165,7 +165,8 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
   );
   const signer = await loadOrCreateSigningKey(home.signingKeyFile);
   // Valid from a fixed past: the key's age is not a secret, and a root that changed at every start would look tampered with.
-  const trustRoot = encodeTrustRoot(trustRootOf(workspace, signer.publicKeyPem, 0));
+  const trusted = trustRootOf(workspace, signer.publicKeyPem, 0);
+  const trustRoot = encodeTrustRoot(trusted);
   const hubNames = [...new Set(['localhost', '127.0.0.1', '::1', hostname(), ...advertisedHosts(config)])];
   const issueHub = () => authority.issueHub(hubNames, { fromMs: clock.nowMs(), ttlMs: HUB_CERTIFICATE_MS });
 
@@ -188,7 +189,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
       logger,
       metrics,
     },
-    { workspace, epoch: 1 },
+    { workspace, epoch: 1, trustRoot: trusted },
   );
   const republish = async (unit: string): Promise<void> => void (await publisher.refresh(unit));
   const fleet = createFleet({ store: stores.fleet, clock, metrics });

@@ -2,47 +2,26 @@
 // bundle. A refused change leaves nothing behind; a unit's bundle is only ever added to, so a spoke can always tell the
 // newest. Several hub replicas may publish at once: the store lets one win and the other begins again.
 
-import {
-  exceptionsSchema,
-  intelSchema,
-  rulesSchema,
-  selftestSchema,
-  type Exceptions,
-  type Rules,
-  type Selftest,
-  type Settings,
-} from '@weir/shared/bundle/layers.ts';
-import type { LayerName, LayerRef } from '@weir/shared/bundle/manifest.ts';
+import { exceptionsSchema, intelSchema, type Rules, type Selftest } from '@weir/shared/bundle/layers.ts';
+import { ENGINE_LEVEL } from '@weir/shared/bundle/manifest.ts';
 import { bundleDigest, statementBytes } from '@weir/shared/bundle/statement.ts';
+import type { TrustRoot } from '@weir/shared/bundle/trust-root.ts';
+import { verifyEnvelope } from '@weir/shared/bundle/verify.ts';
 import { canonicalJson } from '@weir/shared/crypto/canonical-json.ts';
 import { digestOf, type Digest } from '@weir/shared/domain/digest.ts';
 import type { Json, JsonObject } from '@weir/shared/domain/json.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
-import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
-import type { BundleStore, StoredBundle } from '../store/bundle-store.ts';
-import type { DocumentKind, PolicyScope, PolicyStore, PolicyVersion, SourceFile } from '../store/policy-store.ts';
+import type { StoredBundle } from '../store/bundle-store.ts';
+import type { DocumentKind, PolicyScope, PolicyVersion, SourceFile } from '../store/policy-store.ts';
 import type { UnitRecord, UnitStore } from '../store/unit-store.ts';
-import type { UnitTokenStore } from '../store/unit-token-store.ts';
-import {
-  exceptionsFor,
-  identitiesOf,
-  jsonLayer,
-  layerOf,
-  manifestOf,
-  mergeRules,
-  sameLayers,
-  selftestOf,
-  settingsOf,
-  type Layer,
-} from './assemble.ts';
+import { jsonLayer, layerOf, manifestOf, sameLayers, selftestOf } from './assemble.ts';
+import { gather, readSources, type Gathered, type GatherPorts } from './gather.ts';
 
 export const PUBLISH_LIMITS = {
   /** Tries against other publishers of the same unit. */
   attempts: 8,
-  /** Bytes read from the layer store at a time. */
-  chunkBytes: 1 << 20,
   /** A bundle with less life than this is issued again, seconds. */
   renewBeforeS: 30 * 86_400,
 } as const;
@@ -72,35 +51,16 @@ type Judged =
   | { readonly ok: true; readonly compiled: CompiledPolicy }
   | { readonly ok: false; readonly findings: readonly Objection[] };
 
-export interface PublisherPorts {
-  readonly policies: PolicyStore;
-  readonly bundles: BundleStore;
+export interface PublisherPorts extends GatherPorts {
   readonly units: UnitStore;
-  readonly tokens: UnitTokenStore;
   readonly gates: {
     floor(files: readonly SourceFile[]): Promise<Judged>;
     overlay(unit: string, files: readonly SourceFile[], floor: readonly SourceFile[]): Promise<Judged>;
   };
-  readonly selftests: (request: {
-    readonly scope: PolicyScope;
-    readonly module: Uint8Array;
-    readonly files: readonly SourceFile[];
-    readonly floor: readonly SourceFile[];
-    readonly settings: Settings;
-    readonly documents: readonly { readonly name: string; readonly input: Json }[];
-  }) => Promise<Selftest['vectors'] | readonly SelftestVector[]>;
   /** Signs statement bytes; resolves to envelope bytes. */
   readonly sign: (statement: Uint8Array) => Promise<Uint8Array>;
-  readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
-}
-
-interface SelftestVector {
-  readonly name: string;
-  readonly layer: 'floor' | 'overlay';
-  readonly input: Json;
-  readonly output: Json;
 }
 
 export interface PublisherOptions {
@@ -108,6 +68,8 @@ export interface PublisherOptions {
   /** Raised by an operator when a signing history has to start anew. */
   readonly epoch: number;
   readonly lifetimeS?: number;
+  /** What spokes trust: every bundle is verified against it before it is stored. */
+  readonly trustRoot: TrustRoot;
 }
 
 export interface PublishedBundle {
@@ -185,7 +147,7 @@ class BundlePublisher implements Publisher {
         next: 'publish the floor first',
       });
     }
-    const floorFiles = await this.#sources({ kind: 'floor' }, floor.version);
+    const floorFiles = await readSources(this.#ports.policies, { kind: 'floor' }, floor.version);
     const judged = await this.#ports.gates.overlay(unit, files, floorFiles);
     if (!judged.ok) return refused(judged.findings);
     if (dryRun) return refused([]);
@@ -235,7 +197,7 @@ class BundlePublisher implements Publisher {
     for (let attempt = 0; attempt < PUBLISH_LIMITS.attempts; attempt += 1) {
       const current = await this.#ports.bundles.currentBundle(unit.name);
       const record = attempt === 0 ? unit : await this.#unit(unit.name);
-      const gathered = await this.#gather(record, current);
+      const gathered = await gather(this.#ports, record, current);
       if (gathered === undefined) return undefined;
       const inOrder = current !== undefined && current.epoch >= this.#options.epoch;
       if (inOrder && !renew && sameLayers(current.layers, gathered.layers)) return undefined;
@@ -264,6 +226,16 @@ class BundlePublisher implements Publisher {
       readsVersion: gathered.readsVersion,
     });
     const statement = statementBytes(manifest);
+    const envelope = await this.#ports.sign(statement);
+    // What a spoke would refuse must not become the newest bundle, whatever went wrong in between.
+    verifyEnvelope(envelope, {
+      trustRoot: this.#options.trustRoot,
+      workspace: this.#options.workspace,
+      unit,
+      now: this.#now(),
+      highWater: current ?? null,
+      engineLevel: ENGINE_LEVEL,
+    });
     return {
       unit,
       epoch: manifest.epoch,
@@ -273,96 +245,9 @@ class BundlePublisher implements Publisher {
       issuedAt: manifest.issued_at,
       expires: manifest.expires,
       layers: manifest.layers,
-      envelope: await this.#ports.sign(statement),
+      envelope,
     };
   }
-
-  /** Every layer of the unit's next bundle, stored; undefined while there is no floor or no intel. */
-  async #gather(unit: UnitRecord, current: StoredBundle | undefined): Promise<Gathered | undefined> {
-    const { policies, tokens, clock } = this.#ports;
-    const floor = await policies.latest({ kind: 'floor' });
-    const intel = await policies.latestDocument('intel');
-    if (floor === undefined || intel === undefined) return undefined;
-    const overlay = await policies.latest({ kind: 'overlay', unit: unit.name });
-    const settings = jsonLayer('settings', settingsOf(unit.name, unit.settings));
-    const rules = mergeRules(
-      await this.#readJson(layerRef(floor, 'rules'), rulesSchema),
-      overlay === undefined ? null : await this.#readJson(layerRef(overlay, 'rules'), rulesSchema),
-    );
-    const made: Layer[] = [
-      settings,
-      jsonLayer('rules', rules),
-      jsonLayer('exceptions', exceptionsFor(unit.name, await this.#exceptions())),
-      jsonLayer('identities', identitiesOf(unit.name, await tokens.activeTokens(unit.name, clock.nowMs()))),
-    ];
-    const kept: LayerRef[] = [
-      layerRef(floor, 'floor'),
-      { name: 'intel', media_type: 'application/vnd.weir.intel.v1+json', digest: intel.digest, size: intel.size },
-    ];
-    if (overlay !== undefined) kept.push(layerRef(overlay, 'overlay'));
-    const selftest = await this.#selftest(unit, { floor, overlay, settings: settings.ref }, current);
-    if (selftest instanceof Uint8Array) made.push(layerOf('selftest', selftest));
-    else kept.push(selftest);
-    for (const { ref, bytes } of made) await this.#ports.bundles.putLayer(ref.digest, bytes);
-    return {
-      layers: [...kept, ...made.map(({ ref }) => ref)],
-      readsVersion: [floor, overlay].some((policy) => policy !== undefined && policy.facts['reads_version'] !== false),
-    };
-  }
-
-  /** The vectors under the unit's settings; those of the current bundle when nothing that they depend on has changed. */
-  async #selftest(
-    unit: UnitRecord,
-    parts: { readonly floor: PolicyVersion; readonly overlay: PolicyVersion | undefined; readonly settings: LayerRef },
-    current: StoredBundle | undefined,
-  ): Promise<LayerRef | Uint8Array> {
-    const { floor, overlay, settings } = parts;
-    const source = digestOf(
-      canonicalJson([floor.digest, overlay?.digest ?? '', overlay?.facts['floor_version'] ?? 0, settings.digest]),
-    );
-    const remembered = this.#selftests.get(unit.name);
-    if (
-      remembered?.source === source &&
-      current?.layers.some(({ digest }) => digest === remembered.ref.digest) === true
-    ) {
-      return remembered.ref;
-    }
-    const floorFiles = await this.#sources({ kind: 'floor' }, floor.version);
-    const documents = (await this.#readJson(layerRef(floor, 'selftest'), selftestSchema))
-      .vectors as readonly Document[];
-    const vectors: SelftestVector[] = [];
-    vectors.push(
-      ...((await this.#ports.selftests({
-        scope: { kind: 'floor' },
-        module: await this.#read(layerRef(floor, 'floor')),
-        files: floorFiles,
-        floor: [],
-        settings: unit.settings,
-        documents,
-      })) as readonly SelftestVector[]),
-    );
-    if (overlay !== undefined) {
-      const scope = { kind: 'overlay', unit: unit.name } as const;
-      const own = (await this.#readJson(layerRef(overlay, 'selftest'), selftestSchema)).vectors as readonly Document[];
-      const library = Number(overlay.facts['floor_version'] ?? floor.version);
-      vectors.push(
-        ...((await this.#ports.selftests({
-          scope,
-          module: await this.#read(layerRef(overlay, 'overlay')),
-          files: await this.#sources(scope, overlay.version),
-          floor: library === floor.version ? floorFiles : await this.#sources({ kind: 'floor' }, library),
-          settings: unit.settings,
-          documents: [...own, ...documents],
-        })) as readonly SelftestVector[]),
-      );
-    }
-    const layer = jsonLayer('selftest', selftestOf(vectors as Selftest['vectors']));
-    this.#selftests.set(unit.name, { source, ref: layer.ref });
-    return layer.bytes;
-  }
-
-  /** By unit, what the last computed vectors depend on. Units are few and each has one entry. */
-  readonly #selftests = new Map<string, { readonly source: Digest; readonly ref: LayerRef }>();
 
   async #insert(
     scope: PolicyScope,
@@ -375,7 +260,7 @@ class BundlePublisher implements Publisher {
     const layers = [
       layerOf(layer, compiled.module),
       jsonLayer('rules', compiled.rules),
-      jsonLayer('selftest', selftestOf(vectors as Selftest['vectors'])),
+      jsonLayer('selftest', selftestOf(vectors as unknown as Selftest['vectors'])),
     ];
     for (const { ref, bytes } of layers) await this.#ports.bundles.putLayer(ref.digest, bytes);
     return this.#ports.policies.insertSources({
@@ -398,41 +283,10 @@ class BundlePublisher implements Publisher {
     await this.#ports.policies.insertDocument({ kind, digest: ref.digest, size: ref.size, by });
   }
 
-  async #exceptions(): Promise<Exceptions> {
-    const latest = await this.#ports.policies.latestDocument('exceptions');
-    if (latest === undefined) return { schema: 'weir.exceptions/v1', exceptions: [] };
-    return this.#readJson(latest, exceptionsSchema);
-  }
-
   async #unit(name: string): Promise<UnitRecord> {
     const unit = await this.#ports.units.unit(name);
     if (unit === undefined) throw new WeirError('not_found', `there is no unit ${name}`);
     return unit;
-  }
-
-  async #sources(scope: PolicyScope, version: number): Promise<readonly SourceFile[]> {
-    const files = await this.#ports.policies.read(scope, version);
-    if (files === undefined) throw new WeirError('corrupt', 'a published policy has lost its sources');
-    return files;
-  }
-
-  async #readJson<T>(
-    ref: { readonly digest: Digest; readonly size: number },
-    schema: { parse(value: unknown): T },
-  ): Promise<T> {
-    return schema.parse(JSON.parse(new TextDecoder().decode(await this.#read(ref))));
-  }
-
-  async #read({ digest, size }: { readonly digest: Digest; readonly size: number }): Promise<Uint8Array> {
-    const bytes = new Uint8Array(size);
-    for (let at = 0; at < size; ) {
-      const chunk = await this.#ports.bundles.readLayer(digest, at, Math.min(PUBLISH_LIMITS.chunkBytes, size - at));
-      if (chunk === undefined || chunk.byteLength === 0)
-        throw new WeirError('corrupt', 'a layer is missing from the store');
-      bytes.set(chunk, at);
-      at += chunk.byteLength;
-    }
-    return bytes;
   }
 
   #now(): number {
@@ -440,24 +294,8 @@ class BundlePublisher implements Publisher {
   }
 }
 
-interface Gathered {
-  readonly layers: readonly LayerRef[];
-  readonly readsVersion: boolean;
-}
-
-interface Document {
-  readonly name: string;
-  readonly input: Json;
-}
-
 function refused(findings: readonly Objection[]): PolicyOutcome {
   return { published: false, findings, version: 0, bundles: [] };
-}
-
-function layerRef(policy: PolicyVersion, name: LayerName): LayerRef {
-  const ref = policy.layers.find((layer) => layer.name === name);
-  if (ref === undefined) throw new WeirError('corrupt', `a published policy has no ${name} layer`);
-  return ref;
 }
 
 /** Digest over paths and contents, whatever their order. */

@@ -3,7 +3,6 @@
 // the requests do, so that a crash at any point comes back with a whole one.
 
 import type { Manifest } from '@weir/shared/bundle/manifest.ts';
-import { layersNamed } from '@weir/shared/bundle/layers-named.ts';
 import { readLayers, type BundleLayers } from '@weir/shared/bundle/read-layers.ts';
 import { BundleRefused, type NackCode } from '@weir/shared/bundle/refusal.ts';
 import type { TrustRoot } from '@weir/shared/bundle/trust-root.ts';
@@ -16,6 +15,7 @@ import type { Metrics } from '@weir/shared/ports/metrics.ts';
 import type { ActiveBundle, BundleHolder } from './active-bundle.ts';
 import type { BundleDisk, HighWaterMark, Pointer } from './bundle-disk.ts';
 import { fetchEnvelope, fetchLayer, onDisk, type BundleSource } from './fetch-bundle.ts';
+import { layersNamed } from './layers-named.ts';
 import { runSelftest, type Ask } from './self-test.ts';
 
 export const STAGES = ['offered', 'fetched', 'verified', 'compiled', 'tested', 'prepared', 'active'] as const;

@@ -73,6 +73,7 @@ export interface MemoryHub {
 export async function memoryHub(options: { readonly nowS?: number; readonly epoch?: number } = {}): Promise<MemoryHub> {
   const clock = manualClock(options.nowS ?? 1_800_000_000);
   const signer = newSigner();
+  const trustRoot = trustRootOf(WORKSPACE, signer.publicKeyPem, 1_700_000_000);
   const units = new Map<string, UnitRecord>();
   const tokens = new Map<string, readonly UnitToken[]>();
   const bundles = memoryBundles();
@@ -97,7 +98,7 @@ export async function memoryHub(options: { readonly nowS?: number; readonly epoc
         logger: SILENT,
         metrics: { count: () => undefined, gauge: () => undefined, observe: () => undefined },
       },
-      { workspace: WORKSPACE, epoch },
+      { workspace: WORKSPACE, epoch, trustRoot },
     );
   return {
     publisher: publisherAt(options.epoch ?? 1),
@@ -105,7 +106,7 @@ export async function memoryHub(options: { readonly nowS?: number; readonly epoc
     bundles,
     policies,
     signer,
-    trustRoot: trustRootOf(WORKSPACE, signer.publicKeyPem, 1_700_000_000),
+    trustRoot,
     clock,
     addUnit,
     setSettings: addUnit,
