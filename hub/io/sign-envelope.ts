@@ -5,7 +5,7 @@ import { bundleToJSON } from '@sigstore/bundle';
 import { DSSEBundleBuilder } from '@sigstore/sign';
 import { PAYLOAD_TYPE } from '@weir/shared/bundle/manifest.ts';
 import { canonicalJson } from '@weir/shared/crypto/canonical-json.ts';
-import type { Signer } from '@weir/shared/ports/signer.ts';
+import type { Signer } from '../bundle/signer.ts';
 
 /** Signs statement bytes; resolves to envelope bytes. */
 export async function signEnvelope(statement: Uint8Array, signer: Signer): Promise<Uint8Array> {

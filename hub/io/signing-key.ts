@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { isP256, keyIdOf } from '@weir/shared/crypto/key-id.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
-import type { Signer } from '@weir/shared/ports/signer.ts';
+import type { Signer } from '../bundle/signer.ts';
 
 const signAsync = promisify(sign);
 

@@ -7,7 +7,7 @@ import type { LayerName, LayerRef, Manifest } from '@weir/shared/bundle/manifest
 import { bundleDigest, parseStatement, statementBytes } from '@weir/shared/bundle/statement.ts';
 import { canonicalJson } from '@weir/shared/crypto/canonical-json.ts';
 import { digestOf, type Digest } from '@weir/shared/domain/digest.ts';
-import type { Signer } from '@weir/shared/ports/signer.ts';
+import type { Signer } from '@weir/hub/bundle/signer.ts';
 
 /** A bundle outside of any store. */
 export interface LooseBundle {

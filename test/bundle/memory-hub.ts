@@ -21,7 +21,7 @@ import { trustRootOf, type TrustRoot } from '@weir/shared/bundle/trust-root.ts';
 import type { Digest } from '@weir/shared/domain/digest.ts';
 import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
-import type { Signer } from '@weir/shared/ports/signer.ts';
+import type { Signer } from '@weir/hub/bundle/signer.ts';
 import { realOpa, shippedCapabilities } from './opa-for-tests.ts';
 
 export const WORKSPACE = 'acme';
