@@ -8,10 +8,9 @@ import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
 import type { MetadataDocument, UpstreamRequest } from '../registries/adapter.ts';
-import type { AddressClass } from './address-class.ts';
 import { ACCEPTED_ENCODINGS, createByteBudget, readBoundedBody } from './bounded-body.ts';
 import { UPSTREAM_LIMITS, type UpstreamLimits } from './io-limits.ts';
-import { allowedClasses, assertHostAllowed, guardedLookup } from './upstream-guard.ts';
+import { type AddressGuard, allowedClasses, assertHostAllowed, guardedLookup } from './upstream-guard.ts';
 import { upstreamFault } from './upstream-fault.ts';
 import { createOriginPolicy, type Destination, type OriginPolicy } from './upstream-origin.ts';
 
@@ -111,13 +110,10 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   const ca = options.ca === undefined || options.ca.length === 0 ? undefined : [...getCACertificates(), ...options.ca];
   // One dispatcher for what the operator named, and one per set of address kinds for what upstream named.
   const dispatchers = new Map<string, Dispatcher>();
-  const baseClasses = new Map<
-    string,
-    { readonly until: number; readonly classes: Promise<ReadonlySet<AddressClass>> }
-  >();
+  const baseClasses = new Map<string, { readonly until: number; readonly classes: Promise<AddressGuard> }>();
   let inFlight = 0;
 
-  function dispatcher(guard: ReadonlySet<AddressClass> | undefined): Dispatcher {
+  function dispatcher(guard: AddressGuard | undefined): Dispatcher {
     const name = guard === undefined ? 'named' : [...guard].toSorted().join();
     const existing = dispatchers.get(name);
     if (existing !== undefined) return existing;
