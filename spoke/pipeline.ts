@@ -30,6 +30,7 @@ export type Pipeline = (request: IncomingRequest, reply: ReplyPort) => Promise<v
 
 /** Nobody, as rows name whoever was not let in. */
 const STRANGER = { id: '', kind: 'unknown' } as const;
+const NAMELESS: Route = { kind: 'refused', reason: 'unparsable', detail: 'the request names no host' };
 const TRACEPARENT = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 export function createPipeline(ports: PipelinePorts): Pipeline {
@@ -60,7 +61,9 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
         mounted,
       );
       const outcome = exchange.route.reason === 'publish' ? 'publish_refused' : exchange.route.reason;
-      answer = refusedByHost(exchange, refusal, 'request', outcome, actionOf(exchange.route));
+      // What could not be read is not repeated; why it could not is.
+      const { detail } = exchange.route;
+      answer = refusedByHost(exchange, refusal, 'request', outcome, actionOf(exchange.route), detail);
     } else if (who?.kind !== 'principal') {
       const refused = who ?? ({ kind: 'refused', reason: 'missing', status: 401 } as const);
       const refusal = refusalOfAuthentication(refused, refusalContext(ports.facts, exchange, undefined, policy.digest));
@@ -194,10 +197,12 @@ function begin(
   request: IncomingRequest,
 ): { readonly exchange: Exchange; readonly mounted: boolean } {
   const identified = identify(ports);
-  const { adapter, target, route } = parseTarget(request, ports.adapters);
+  const { adapter, target, route: asked } = parseTarget(request, ports.adapters);
   const spoken: Adapter | undefined = adapter ?? ports.adapters[0];
   if (spoken === undefined) throw new WeirError('internal', 'this spoke has no registry');
   const host = target.headers['host'] ?? '';
+  // Without a host the addresses in a view would lead nowhere, and HTTP/1.1 does not allow it.
+  const route: Route = host === '' && asked.kind !== 'refused' ? NAMELESS : asked;
   const base =
     ports.facts.publicUrl === '' ? `${request.encrypted ? 'https' : 'http'}://${host}` : ports.facts.publicUrl;
   return {

@@ -38,7 +38,7 @@ export interface ListenerRequest {
 export type RequestHandler = (request: ListenerRequest, reply: Reply) => Promise<void>;
 
 /** Why a connection got its answer from the listener and never reached the handler. */
-export type TurnedAwayFault = 'malformed' | 'header_too_large' | 'timeout' | 'overloaded' | 'expectation';
+export type TurnedAwayFault = 'malformed' | 'tunnel' | 'header_too_large' | 'timeout' | 'overloaded' | 'expectation';
 
 export interface TurnedAway {
   readonly fault: TurnedAwayFault;
@@ -89,7 +89,8 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     keepAliveTimeout: limits.keepAliveMs,
     connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
     insecureHTTPParser: false,
-    requireHostHeader: true,
+    // Node would answer by itself; the pipeline refuses it with a row.
+    requireHostHeader: false,
     noDelay: true,
   };
   const tlsServer =
@@ -106,7 +107,6 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   // Zero means all: Node would otherwise drop headers past a number without a word. Their size is limited.
   server.maxHeadersCount = 0;
   server.maxConnections = limits.connections;
-  server.maxRequestsPerSocket = limits.requestsPerConnection;
   server.setTimeout(limits.idleMs, (socket: Duplex) => socket.destroy());
 
   async function turnAway(fault: TurnedAwayFault, status: number, remoteAddress: string): Promise<boolean> {
@@ -120,13 +120,21 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     }
   }
 
+  const counts = new WeakMap<Duplex, number>();
+  /** Counted here, because Node turns the first one too many away without a word to us. */
+  function isLastOn(connection: Duplex): boolean {
+    const count = (counts.get(connection) ?? 0) + 1;
+    counts.set(connection, count);
+    return count >= limits.requestsPerConnection;
+  }
+
   function onRequest(request: IncomingMessage, response: ServerResponse): void {
     void answer(request, response);
   }
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', ignore);
-    if (draining) response.shouldKeepAlive = false;
+    if (isLastOn(request.socket) || draining) response.shouldKeepAlive = false;
     const reply = createReply(request, response, buffers);
     if (requests >= requestsMax) {
       const recorded = await turnAway('overloaded', 503, request.socket.remoteAddress ?? '');
@@ -158,6 +166,14 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       const recorded = await turnAway('expectation', 417, request.socket.remoteAddress ?? '');
       if (recorded) response.writeHead(417, PLAIN).end(text('only 100-continue can be expected'));
       else response.destroy();
+    })();
+  });
+  server.on('connect', (_request: IncomingMessage, socket: Duplex & { remoteAddress?: string }) => {
+    socket.on('error', ignore);
+    void (async () => {
+      const recorded = await turnAway('tunnel', 405, socket.remoteAddress ?? '');
+      if (recorded) socket.end(bareAnswer(405));
+      else socket.destroy();
     })();
   });
   server.on(
