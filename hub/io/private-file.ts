@@ -35,7 +35,8 @@ export async function readSmallFile(path: string): Promise<string | undefined> {
   try {
     content = await readFile(path);
   } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    const { code } = thrown as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw thrown;
   }
   if (content.byteLength > FILE_BYTES_MAX) throw new WeirError('too_large', `${path} is larger than 1 MiB`);
