@@ -56,6 +56,8 @@ export interface LocalFederationOptions {
     readonly name: string;
     readonly versions: readonly string[];
   }[];
+  /** Names that count as popular besides the shipped ones. */
+  readonly popular?: Readonly<Partial<Record<'npm' | 'pypi', readonly string[]>>>;
   readonly spokeLimits?: Readonly<Record<string, number>>;
   /** A database of the test's own; the hub starts one of its own otherwise. */
   readonly databaseUrl?: string;
@@ -109,7 +111,9 @@ export async function startLocalFederation(options: LocalFederationOptions): Pro
     for (const { name, settings } of options.units) {
       await console.units.createUnit({ name, settings: JSON.stringify({ anonymous: true, ...settings }) });
     }
-    await console.policy.publishIntel({ intel: Buffer.from(JSON.stringify(intelDocument(options.malicious ?? []))) });
+    await console.policy.publishIntel({
+      intel: Buffer.from(JSON.stringify(intelDocument(options.malicious ?? [], options.popular))),
+    });
     const floor = await console.policy.publishFloor({
       files: [...selectFloorFiles(sourceFiles('policies'))],
       note: 'test floor',
@@ -249,10 +253,20 @@ export function sourceFiles(folder: string): { path: string; content: Uint8Array
     });
 }
 
-/** The shipped sample intel with the test's own malicious records added. */
-export function intelDocument(malicious: NonNullable<LocalFederationOptions['malicious']>): Record<string, unknown> {
+/** The shipped sample intel with the test's own malicious records and popular names added. */
+export function intelDocument(
+  malicious: NonNullable<LocalFederationOptions['malicious']>,
+  popular: LocalFederationOptions['popular'] = {},
+): Record<string, unknown> {
   const file = join(ROOT, 'policies', 'intel', 'intel.json');
-  const shipped = JSON.parse(readFileSync(file, 'utf8')) as { malicious: { records: unknown[] } };
+  const shipped = JSON.parse(readFileSync(file, 'utf8')) as {
+    malicious: { records: unknown[] };
+    popular: { names: Record<'npm' | 'pypi', readonly string[]> };
+  };
+  const names = {
+    npm: [...shipped.popular.names.npm, ...(popular.npm ?? [])],
+    pypi: [...shipped.popular.names.pypi, ...(popular.pypi ?? [])],
+  };
   const records = malicious.map(({ ecosystem, name, versions }, i) => ({
     id: `WEIR-TEST-${String(i + 1).padStart(3, '0')}`,
     ecosystem,
@@ -262,7 +276,11 @@ export function intelDocument(malicious: NonNullable<LocalFederationOptions['mal
     withdrawn: false,
     summary: 'called malicious by this test',
   }));
-  return { ...shipped, malicious: { ...shipped.malicious, records: [...shipped.malicious.records, ...records] } };
+  return {
+    ...shipped,
+    malicious: { ...shipped.malicious, records: [...shipped.malicious.records, ...records] },
+    popular: { ...shipped.popular, names },
+  };
 }
 
 async function enrol(console: Console, unit: string, home: string, options: LocalFederationOptions): Promise<void> {
