@@ -126,7 +126,7 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
         https: env['HTTPS_PROXY'] ?? env['https_proxy'] ?? '',
         except: env['NO_PROXY'] ?? env['no_proxy'] ?? '',
       },
-      limits: { headersMs: config.limits.upstream_timeout_ms },
+      limits: { headersMs: config.limits.upstream_timeout_ms, bodyIdleMs: config.limits.upstream_timeout_ms },
       userAgent: `weir/${SPOKE_VERSION}`,
       metrics,
     });
@@ -168,6 +168,8 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
     function staleness() {
       const bundle = holder.current();
       if (bundle === null) return 'fresh';
+      // A bundle that ran out while it was active is as stale as can be; at boot it would not even be loaded.
+      if (clock.nowMs() / 1000 >= bundle.manifest.expires) return 'deny';
       // Before the first contact of this installation the bundle's own date is the last word of the hub.
       const since = hubTime ?? { signedS: bundle.manifest.issued_at, readAt: reading(), highestWallS: 0 };
       return stalenessOf(since, reading(), bundle.settings.staleness).staleness;
@@ -349,7 +351,16 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
       };
     };
     const reporter = createStatusReporter({ link, clock, random, status: statusOf, heard });
-    const shipper = createShipper({ log, uplink: createAuditUplink(channel), clock, random, logger, metrics });
+    const shipper = createShipper({
+      log,
+      uplink: createAuditUplink(channel),
+      clock,
+      random,
+      logger,
+      metrics,
+      onDiverged: (error) =>
+        void tell({ outcome: 'log_diverged', level: 'allow', status: 0, detail: error.message, bundle: '' }),
+    });
 
     const handle = createPipeline(ports);
     const listener: Listener = await startListener({
