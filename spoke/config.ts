@@ -44,6 +44,7 @@ export const spokeConfigSchema = z.strictObject({
       cache_bytes: z.int().min(mib(16)).default(mib(10_240)),
       hot_bytes: z.int().min(0).default(mib(256)),
       connections: z.int().min(1).default(4096),
+      /** Until upstream begins to answer, and between two pieces of its answer. */
       upstream_timeout_ms: z.int().min(100).default(30_000),
       metadata_fresh_s: z.int().min(0).default(300),
       metadata_stale_s: z.int().min(0).default(86_400),

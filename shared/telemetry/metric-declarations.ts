@@ -95,3 +95,5 @@ export const SPOKE_METRICS = {
   weir_spoke_hot_bytes: gauge('Memory taken by small objects ready to be sent'),
   weir_spoke_hot_evicted_total: counter('Small objects removed from memory to make room'),
 } as const satisfies Readonly<Record<string, MetricDeclaration>>;
+
+export const METRICS = { ...HUB_METRICS, ...SPOKE_METRICS } as const;

@@ -12,6 +12,7 @@ import { isNotModified } from '../response/conditional.ts';
 import { artifactEtag } from '../response/etag.ts';
 import { nearestAllowed } from '../response/nearest-allowed.ts';
 import { advisedVersion } from '../response/refusal.ts';
+import { staleWarning } from '../response/stale-warning.ts';
 import { judged, type Answer, type KnownExchange } from './exchange.ts';
 import { promisedDigest } from '../decision/decide.ts';
 import { collectCoreMetadata } from './collect-core-metadata.ts';
@@ -31,6 +32,8 @@ interface Asked {
   readonly subject: Named;
   readonly key: ArtifactKey;
   readonly coreMetadata: SignalFacts['coreMetadata'];
+  /** The index could not be confirmed with upstream. */
+  readonly stale: boolean;
 }
 
 export interface ArtifactRouteHandler {
@@ -173,10 +176,11 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
     if (advice.length === 0) headers.push('cache-control', 'private, no-cache');
     else headers.push(...advice.flat());
     if (etag !== '') headers.push('etag', etag);
+    if (asked.stale) headers.push(...staleWarning(exchange.atMs));
     const range = { range: target.headers['range'], ifRange: target.headers['if-range'], etag };
     const common = {
       ...judged(verdict),
-      outcome: rank(verdict.level) >= rank('pending') ? 'served_unenforced' : 'served',
+      outcome: rank(verdict.level) >= rank('pending') ? 'served_unenforced' : asked.stale ? 'served_stale' : 'served',
       action: 'install',
       purl: purl(asked.subject),
       digest: artifact.content === null ? promisedDigest(asked.file.digests) : `sha256:${artifact.content.sha256}`,
@@ -236,6 +240,7 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
         ...found,
         subject: { ...coordinate, version: found.release.version },
         key,
+        stale: document.stale,
         coreMetadata:
           route.kind === 'artifact' ? await collectCoreMetadata(ports.artifacts, adapter, key, signal) : NOT_COLLECTED,
       };

@@ -15,6 +15,7 @@ import { isNotModified } from '../response/conditional.ts';
 import { nearestAllowed } from '../response/nearest-allowed.ts';
 import { viewCacheControl, viewEtag } from '../response/etag.ts';
 import { hiddenVersion, viewEffect } from '../response/refusal.ts';
+import { staleWarning } from '../response/stale-warning.ts';
 import type { Answer, KnownExchange } from './exchange.ts';
 import { UNJUDGED } from './exchange.ts';
 import { actorClass, asListed, judge, judgeName } from './judge.ts';
@@ -179,12 +180,12 @@ export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler 
         const named = { ...subject, version };
         return refusedByPolicy(ports.facts, exchange, verdict, named, allowedInstead, 'metadata', row);
       }
-      const reply = await replyWith(exchange, route, prepared);
+      const reply = await replyWith(exchange, route, prepared, found.stale);
       const noticed = prepared.hidden.some(({ notice }) => notice);
       return {
         ...prepared.summary,
         reply: { kind: 'bytes', reply },
-        outcome: prepared.hidden.length > 0 ? 'filtered' : 'served',
+        outcome: `${prepared.hidden.length > 0 ? 'filtered' : 'served'}${found.stale ? '_stale' : ''}`,
         action: 'metadata',
         purl: purl(route.name),
         digest: found.digest,
@@ -201,6 +202,7 @@ export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler 
     exchange: KnownExchange,
     route: MetadataRoute,
     prepared: PreparedView,
+    stale: boolean,
   ): Promise<ClientReply> {
     const { adapter, target } = exchange;
     const told = prepared.hidden.map((version) => ({ ...version, code: exchange.code }));
@@ -216,6 +218,7 @@ export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler 
       ['x-weir-bundle', exchange.policy.digest],
     ];
     if (encoding !== '') headers.push(['content-encoding', encoding]);
+    if (stale) headers.push(staleWarning(exchange.atMs));
     if (notice.length === 0) headers.push(['cache-control', viewCacheControl(prepared.validUntil, now, false)]);
     headers.push(...notice);
     if (isNotModified(target.headers, etag))
