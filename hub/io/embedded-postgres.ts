@@ -23,6 +23,7 @@ const USER = 'weir';
 /** Where data and binaries go when root's own folders are closed to the database's account. */
 const OPEN_FOLDER = '/var/lib/weir';
 
+/** `data` is relative to the home unless it had to be outside, so that a home can be moved. */
 const rememberedSchema = z.object({ port: z.int(), password: z.string(), data: z.string() });
 type Remembered = z.infer<typeof rememberedSchema>;
 
@@ -60,8 +61,14 @@ async function start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres
   await mkdir(home, { recursive: true, mode: 0o711 });
   const account = await databaseAccount();
   const memory = join(home, 'postgres.json');
-  const known = await remembered(memory);
+  const remember = (at: Remembered): Promise<void> =>
+    writePrivateFile(
+      memory,
+      JSON.stringify({ ...at, data: at.data === join(home, 'postgres') ? 'postgres' : at.data }),
+    );
+  const known = await remembered(memory, home);
   const data = known?.data ?? (await chooseDataFolder(home, account));
+  if (known !== undefined && account !== undefined) await canReach(account, dirname(data), tmpdir());
 
   if (known !== undefined) {
     const pid = await runningPid(data);
@@ -72,12 +79,19 @@ async function start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres
   }
 
   const bin = await binaries(account);
+  let password = known?.password;
   if (!(await exists(join(data, 'PG_VERSION')))) {
-    const password = randomBytes(32).toString('base64url');
+    if (await exists(data)) {
+      // Initialisation renames a whole folder into place, so this one was damaged later: it may hold a ledger.
+      throw new WeirError('corrupt', `${data} is not a whole database`, {
+        next: 'restore it from a backup, or move it away to begin with an empty database',
+      });
+    }
+    password = randomBytes(32).toString('base64url');
+    // Remembered first: a start that is cut short between the two finds no database and makes a new one.
+    await remember({ port: known?.port ?? 0, password, data });
     await initialise({ bin, data, password, account });
-    await writePrivateFile(memory, JSON.stringify({ port: 0, password, data }));
   }
-  const password = known?.password ?? (await remembered(memory))?.password;
   if (password === undefined) {
     throw new WeirError('corrupt', `${memory} is missing, so the embedded database's password is unknown`, {
       next: 'restore the file, or move the data folder away to begin with an empty database',
@@ -85,7 +99,7 @@ async function start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres
   }
   const port = await freePort(known?.port ?? 0);
   const now: Remembered = { port, password, data };
-  await writePrivateFile(memory, JSON.stringify(now));
+  await remember(now);
   const pid = await launch({ bin, data, port, account, settings: options.settings ?? {} });
   logger.info({ pid, port }, 'started the embedded database');
   return finish(now, database, pid, false);
@@ -157,7 +171,6 @@ async function initialise(of: {
   // Made beside its place and renamed when whole: a start that was cut short leaves nothing that looks like a database.
   const partial = `${of.data}.new`;
   await rm(partial, { recursive: true, force: true });
-  await rm(of.data, { recursive: true, force: true });
   await mkdir(partial, { recursive: true, mode: 0o700 });
   const passwordFile = join(partial, '..', `.${basename(of.data)}-password`);
   await writeFile(passwordFile, of.password, { mode: 0o600 });
@@ -319,9 +332,11 @@ function urlOf(at: Remembered, database: string): string {
   return `postgres://${USER}:${encodeURIComponent(at.password)}@127.0.0.1:${at.port}/${encodeURIComponent(database)}`;
 }
 
-async function remembered(path: string): Promise<Remembered | undefined> {
+async function remembered(path: string, home: string): Promise<Remembered | undefined> {
   const text = await readSmallFile(path);
-  return text === undefined ? undefined : rememberedSchema.parse(JSON.parse(text));
+  if (text === undefined) return undefined;
+  const known = rememberedSchema.parse(JSON.parse(text));
+  return { ...known, data: resolve(home, known.data) };
 }
 
 /** The wanted port when it is free, else any free one. */
