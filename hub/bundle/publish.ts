@@ -135,7 +135,9 @@ class BundlePublisher implements Publisher {
     if (dryRun) return refused([]);
     const facts = { reads_version: judged.compiled.readsVersion };
     const version = await this.#insert({ kind: 'floor' }, policyFiles(files), judged.compiled, { facts, note, by });
-    if (intel !== undefined) await this.#insertDocument('intel', intel, by);
+    // A start for a new hub; datasets that are published already are newer than any checkout and stay.
+    const first = (await this.#ports.policies.latestDocument('intel')) === undefined;
+    if (intel !== undefined && first) await this.#insertDocument('intel', intel, by);
     return { published: true, findings: [], version: version.version, bundles: await this.#refreshAll() };
   }
 
@@ -309,7 +311,7 @@ export function treeDigest(files: readonly SourceFile[]): Digest {
 
 const INTEL_FILE = 'intel/intel.json';
 
-/** A floor checkout may bring the datasets that it was written against; they are published beside it, not compiled. */
+/** A floor checkout may bring datasets, so that a new hub has some from its first floor on; they are not compiled. */
 function intelOf(files: readonly SourceFile[]): Uint8Array | undefined {
   return files.find(({ path }) => path === INTEL_FILE)?.content;
 }

@@ -14,7 +14,7 @@ interface Options extends ConnectionOptions {
   readonly dryRun?: boolean;
 }
 
-/** Datasets that a floor checkout brings along; published beside the floor. */
+/** Datasets that a floor checkout brings along for a hub that has none yet; `weir intel publish` replaces them. */
 const INTEL = 'intel/intel.json';
 
 export function registerFloorPublish(floor: Command): void {
