@@ -24,14 +24,14 @@ const phrases: readonly { name: string; over: Partial<Refusal>; expected: string
     expected: 'Weir refused @acme/paint@2.0.0: Published too recently [WEIR-AGE-001], allowed 1.1.0, code 7K3MQ9ZD',
   },
   {
-    name: 'the title goes first when room is short',
+    name: 'a title that does not fit is left out whole',
     over: { title: 'x'.repeat(60) },
     expected: 'Weir refused @acme/paint@2.0.0 [WEIR-AGE-001], allowed 1.1.0, code 7K3MQ9ZD',
   },
   {
     name: 'a long name is cut, its version is not',
     over: { purl: `pkg:npm/${'n'.repeat(200)}@10.20.30-rc.1` },
-    expected: `Weir refused ${'n'.repeat(32)}..@10.20.30-rc.1 [WEIR-AGE-001], code 7K3MQ9ZD`,
+    expected: `Weir refused ${'n'.repeat(32)}..@10.20.30-rc.1: Published too recently, code 7K3MQ9ZD`,
   },
   {
     name: 'no subject',

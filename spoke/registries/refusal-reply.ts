@@ -30,7 +30,7 @@ export function refusalMessage(refusal: Refusal): string {
 
 /**
  * Printable ASCII, at most `PHRASE_CHARS_MAX` characters. What matters most to somebody who sees nothing else is kept
- * first: subject, code, rule, allowed version, title.
+ * first: subject, code, why, what to take instead. The rule's name comes last, since the code leads to it.
  */
 export function reasonPhrase(refusal: Refusal): string {
   const subject = clipSubject(ascii(subjectOf(refusal)));
@@ -45,7 +45,7 @@ export function reasonPhrase(refusal: Refusal): string {
   ];
   let room = PHRASE_CHARS_MAX - head.length;
   const kept: typeof optional = [];
-  for (const order of [3, 1, 2, 0]) {
+  for (const order of [3, 0, 2, 1]) {
     const part = optional[order];
     if (part === undefined || part.text === '' || part.text.length > room) continue;
     kept.push(part);

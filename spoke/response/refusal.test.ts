@@ -120,6 +120,13 @@ test('the end of an exception is not a moment at which time lifts a refusal', ()
   assert.equal(refusalOfVerdict(lowered, rules, '', context).retryAt, null);
 });
 
+test('what time does not lift speaks first among equals', () => {
+  const both = verdict([reason({}), reason({ ...licence, effective: 'deny' })]);
+  const refusal = refusalOfVerdict(both, rules, '', context);
+  assert.equal(refusal.title, 'Licence is not allowed');
+  assert.deepEqual(refusal.rules, ['WEIR-LIC-001', 'WEIR-AGE-001']);
+});
+
 test('views: what hides, what hides with a word, what is shown', () => {
   assert.equal(viewEffect(verdict([reason({})])), 'hide+notice');
   assert.equal(viewEffect(verdict([reason({ effect: 'hide' })])), 'hide');

@@ -68,7 +68,7 @@ export function refusalOfAuthentication(
   context: RefusalContext,
 ): Refusal {
   const text = SIGN_INS[refused.reason];
-  return { ...base(context), status: refused.status, title: text.title, detail: text.detail };
+  return { ...base(context), status: refused.status, title: text.title, detail: text.detail, signIn: true };
 }
 
 /** Anything that went wrong on the way. The error's message is safe to show; its internals are not and stay out. */
@@ -127,11 +127,16 @@ export function advisedVersion(
   };
 }
 
-/** Reasons that refuse, heaviest first, floor before overlay. */
+/** Reasons that refuse: heaviest first, then those that neither time nor an older version lifts, floor before overlay. */
 function refusing(verdict: Verdict): readonly Reason[] {
   return verdict.reasons
     .filter((reason) => rank(reason.effective) >= rank('pending'))
-    .toSorted((a, b) => rank(b.effective) - rank(a.effective) || LAYER_ORDER[a.layer] - LAYER_ORDER[b.layer]);
+    .toSorted(
+      (a, b) =>
+        rank(b.effective) - rank(a.effective) ||
+        Number(b.effect === 'refuse') - Number(a.effect === 'refuse') ||
+        LAYER_ORDER[a.layer] - LAYER_ORDER[b.layer],
+    );
 }
 
 const LAYER_ORDER = { floor: 0, overlay: 1, host: 2 } as const;

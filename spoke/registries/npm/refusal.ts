@@ -5,7 +5,8 @@
 // also avoid what is deprecated, and advice must not change what is installed.) Which statuses: 403 for everything that policy decides (npm adds its own line about security
 // policy; no client retries it). 401 without WWW-Authenticate, because npm replaces the whole message when it sees one.
 // Failures keep their honest 5xx: all three retry those with long pauses, which is what a passing failure deserves.
-// pnpm pauses and retries on every 4xx but 401, 403 and 404 as well, so it gets 403 in place of the others.
+// pnpm pauses and retries on every 4xx but 401, 403 and 404 as well, so it gets 403 in place of the others; Yarn has a
+// sentence of its own for 401 and drops ours, so it gets 403 there.
 
 import { fullName, type PackageName } from '@weir/shared/domain/coordinate.ts';
 import type { AdvisedVersion, ClientReply, HiddenVersion, Refusal } from '../adapter.ts';
@@ -27,6 +28,7 @@ export function renderRefusal(refusal: Refusal, client: string): ClientReply {
 }
 
 function statusFor(status: number, client: string): number {
+  if (client === 'yarn' && status === 401) return 403;
   return client === 'pnpm' && status >= 400 && status < 500 && !FINAL_FOR_PNPM.has(status) ? 403 : status;
 }
 

@@ -12,9 +12,15 @@ const RETRIED_BY_PIP = new Set([500, 502, 503, 520, 524, 527]);
 const REPORTED_AT_ONCE = 504;
 
 export function renderRefusal(refusal: Refusal, client: string): ClientReply {
-  const status = client === 'pip' && RETRIED_BY_PIP.has(refusal.status) ? REPORTED_AT_ONCE : refusal.status;
+  const status = statusFor(refusal, client);
   const headers = refusalHeaders(refusal);
   // Only for real authentication: on any other answer pip would ask the developer for a password.
   if (status === 401) headers.push(['www-authenticate', 'Basic realm="weir", charset="UTF-8"']);
   return { status, reasonPhrase: reasonPhrase(refusal), headers, body: problemBody({ ...refusal, status }) };
+}
+
+function statusFor(refusal: Refusal, client: string): number {
+  // On an index page pip and uv blame the credentials for a 401 and are silent or misleading about a 403.
+  if (refusal.signIn === true) return 401;
+  return client === 'pip' && RETRIED_BY_PIP.has(refusal.status) ? REPORTED_AT_ONCE : refusal.status;
 }

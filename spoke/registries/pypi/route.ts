@@ -10,6 +10,7 @@ import type { RequestTarget, Route } from '../adapter.ts';
 import { chooseRepresentation } from './accept.ts';
 import { readFileName } from './file-name.ts';
 import { normalProject } from './names.ts';
+import { isStandIn } from './refused-name.ts';
 
 export const METADATA_SUFFIX = '.metadata';
 /** File systems and archives end here; longer names are nobody's distribution. */
@@ -100,7 +101,8 @@ function matchWrite(target: RequestTarget): Route {
 }
 
 function coordinateOf(name: string, file: string): Coordinate {
-  return { ecosystem: 'pypi', namespace: '', name, version: readFileName(file, name).version };
+  const version = isStandIn(file) ? '' : readFileName(file, name).version;
+  return { ecosystem: 'pypi', namespace: '', name, version };
 }
 
 /** The location is relative, so that it holds behind any prefix and any host name. */

@@ -154,6 +154,11 @@ test('npm notices', () => {
   matchesGolden(join(HERE, 'notices.txt'), text.join('\n'));
 });
 
+test('Yarn is told of bad credentials by a status whose reason it prints', () => {
+  assert.equal(npm.renderRefusal({ ...tooNew, status: 401, signIn: true }, 'yarn').status, 403);
+  assert.equal(npm.renderRefusal({ ...tooNew, status: 401, signIn: true }, 'npm').status, 401);
+});
+
 test('npm advice on a served version, for npm alone', () => {
   const refused = { ...hiddenVersion('2.0.0'), kind: 'would_refuse', allowedInstead: '1.0.0' } as const;
   const cases = [

@@ -145,6 +145,27 @@ test('a hidden version with a flag stays listed, yanked: only an exact pin takes
   assert.notEqual(view.preferred, '1.0');
 });
 
+test('a refused name has a page with one file, which leads to the refusal of the name', () => {
+  const context = { publicBase: '', detail: '' };
+  for (const representation of ['json', 'html', 'html-v1']) {
+    const view = pypi.refusedName?.(NAME, '7K3MQ9ZD' as RequestCode, { ...context, representation });
+    const page = view?.body.toString() ?? '';
+    const link = /\.\.\/\.\.(\/files\/[^"#]+)/.exec(page)?.[1] ?? '';
+    const segments = link.slice(1).split('/').map(decodeURIComponent);
+    assert.equal(segments[2], 'weir_sample-0+refused.by.weir.code.7k3mq9zd-py3-none-any.whl');
+    const route = pypi.match({ method: 'GET', path: link, segments, query: '', headers: {} });
+    assert.deepEqual(route, { kind: 'artifact', coordinate: { ...NAME, version: '' }, file: segments[2] });
+  }
+  const legacy = { ...context, representation: 'legacy-json' };
+  assert.equal(pypi.refusedName?.(NAME, '7K3MQ9ZD' as RequestCode, legacy), undefined);
+});
+
+test('bad credentials are a 401 for clients that are silent about anything else', () => {
+  for (const client of ['pip', 'uv']) {
+    assert.equal(pypi.renderRefusal({ ...refusal, status: 403, signIn: true }, client).status, 401);
+  }
+});
+
 test('a view is the same when the parsed form got lost on the way', () => {
   const { parsed: _, ...releases } = pypi.readMetadata(JSON_INPUT, NAME);
   const context = { publicBase: '', representation: 'html', detail: '' };
