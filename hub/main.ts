@@ -3,21 +3,6 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { Registry } from 'prom-client';
-import { AuditService } from '@weir/proto/weir/audit/v1/audit_pb.ts';
-import { BundleService } from '@weir/proto/weir/bundle/v1/bundle_pb.ts';
-import {
-  AuditQueryService,
-  EventService,
-  FleetViewService,
-  HealthService,
-  PolicyService,
-  SpokeService,
-  TokenService,
-  UnitService,
-} from '@weir/proto/weir/console/v1/console_pb.ts';
-import { EnrollmentService } from '@weir/proto/weir/enrollment/v1/enrollment_pb.ts';
-import { FleetService } from '@weir/proto/weir/fleet/v1/fleet_pb.ts';
 import { encodeTrustRoot, trustRootOf } from '@weir/shared/bundle/trust-root.ts';
 import { isDigest } from '@weir/shared/domain/digest.ts';
 import { WeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
@@ -36,29 +21,19 @@ import { createFleet } from './fleet/fleet.ts';
 import { createLayerReader } from './fleet/layer-reader.ts';
 import { createGates, type GateOptions } from './floor/gates.ts';
 import { createSelftests } from './floor/selftests.ts';
-import { createAdminServer, offered } from './io/admin-server.ts';
+import { createAdminServer } from './io/admin-server.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './io/embedded-postgres.ts';
 import { openHubHome } from './io/hub-home.ts';
-import { type BoundPort, createMachineServer, served } from './io/machine-server.ts';
+import { type BoundPort, createMachineServer } from './io/machine-server.ts';
 import { createOpa, findOpa } from './io/opa-process.ts';
 import { readSmallFile } from './io/private-file.ts';
 import { signEnvelope } from './io/sign-envelope.ts';
 import { loadOrCreateSigningKey } from './io/signing-key.ts';
 import { systemClock } from './io/system-clock.ts';
 import { systemRandom } from './io/system-random.ts';
-import { auditQueryService } from './rpc/audit-query-service.ts';
-import { auditService } from './rpc/audit-service.ts';
-import { bundleService } from './rpc/bundle-service.ts';
-import { enrollmentService } from './rpc/enrollment-service.ts';
-import { eventService } from './rpc/event-service.ts';
 import { createFailureLimiter } from './rpc/failure-limiter.ts';
-import { fleetService } from './rpc/fleet-service.ts';
-import { fleetViewService } from './rpc/fleet-view-service.ts';
-import { healthService } from './rpc/health-service.ts';
-import { policyService } from './rpc/policy-service.ts';
-import { spokeService } from './rpc/spoke-service.ts';
-import { tokenService } from './rpc/token-service.ts';
-import { unitService } from './rpc/unit-service.ts';
+import { machineServices } from './rpc/machine-services.ts';
+import { operatorServices } from './rpc/operator-services.ts';
 import type { BundleStore } from './store/bundle-store.ts';
 import { createAuditStore } from './store/postgres/audit-store.ts';
 import { BUNDLE_CHANNEL, createBundleStore } from './store/postgres/bundle-store.ts';
@@ -125,9 +100,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
   const { config, env } = options;
   const { workspace } = config;
   const logger = createLogger({ level: config.log.level, stream: options.logStream, base: { part: 'hub' } });
-  const registry = new Registry();
   const metrics = createMetrics({
-    registry,
     declared: HUB_METRICS,
     onUndeclared: (name) => logger.error({ name }, 'a metric is used that was never declared'),
   });
@@ -229,32 +202,25 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
     isDenied: (peer) => denylist.isDenied(peer),
     logger,
     metrics,
-    services: [
-      served(
-        EnrollmentService,
-        enrollmentService({
-          enrollment,
-          limiter: createFailureLimiter(clock),
-          trustRoot: () => Promise.resolve(trustRoot),
-          federationAddresses: () => federationAddresses,
-        }),
-        { open: ['join'], grace: ['renew'] },
-      ),
-      served(
-        BundleService,
-        bundleService({
-          store: stores.bundles,
-          layers: createLayerReader(stores.bundles),
-          feed,
-          fleet,
-          clock,
-          logger,
-          metrics,
-        }),
-      ),
-      served(FleetService, fleetService(fleet)),
-      served(AuditService, auditService(ingest)),
-    ],
+    services: machineServices({
+      enrollment: {
+        enrollment,
+        limiter: createFailureLimiter(clock),
+        trustRoot: () => Promise.resolve(trustRoot),
+        federationAddresses: () => federationAddresses,
+      },
+      bundle: {
+        store: stores.bundles,
+        layers: createLayerReader(stores.bundles),
+        feed,
+        fleet,
+        clock,
+        logger,
+        metrics,
+      },
+      fleet,
+      ingest,
+    }),
   });
   const databaseOk = async (): Promise<boolean> => {
     try {
@@ -265,28 +231,23 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
     }
   };
   const admin = await createAdminServer({
-    services: [
-      offered(UnitService, unitService({ units, bundles: stores.bundles, feed })),
-      offered(SpokeService, spokeService({ enrollment, caPin: authority.pin, joinAddresses: () => joinAddresses })),
-      offered(PolicyService, policyService({ publisher, policies: stores.policies, bundles: stores.bundles })),
-      offered(TokenService, tokenService(tokens)),
-      offered(FleetViewService, fleetViewService(fleet, feed)),
-      offered(
-        AuditQueryService,
-        auditQueryService({
-          store: stores.audit,
-          ingest,
-          clock,
-          rulesOf: (bundle) => rulesOf(stores.bundles, bundle),
-          saltOf: async (unit) => (await stores.units.unit(unit))?.salt,
-        }),
-      ),
-      offered(EventService, eventService(stores.events)),
-      offered(
-        HealthService,
-        healthService({ version: HUB_VERSION, workspace, clock, policies: stores.policies, databaseOk }),
-      ),
-    ],
+    services: operatorServices({
+      unit: { units, bundles: stores.bundles, feed },
+      spoke: { enrollment, caPin: authority.pin, joinAddresses: () => joinAddresses },
+      policy: { publisher, policies: stores.policies, bundles: stores.bundles },
+      tokens,
+      fleet,
+      feed,
+      audit: {
+        store: stores.audit,
+        ingest,
+        clock,
+        rulesOf: (bundle) => rulesOf(stores.bundles, bundle),
+        saltOf: async (unit) => (await stores.units.unit(unit))?.salt,
+      },
+      events: stores.events,
+      health: { version: HUB_VERSION, workspace, clock, policies: stores.policies, databaseOk },
+    }),
     authenticate: (authorization) => operators.authenticate(authorization),
     limiter: createFailureLimiter(clock),
     ready: databaseOk,

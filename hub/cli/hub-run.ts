@@ -2,7 +2,7 @@
 
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { loadConfig } from '@weir/shared/config/load-config.ts';
+import { loadConfig } from '../load-config.ts';
 import { hubConfigSchema, HUB_VARIABLES } from '../config.ts';
 import { readSmallFile } from '../io/private-file.ts';
 import { startHub } from '../main.ts';

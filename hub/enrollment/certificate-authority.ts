@@ -208,8 +208,7 @@ async function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
 
 async function privatePem(key: webcrypto.CryptoKey): Promise<string> {
   const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', key));
-  return createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' })
-    .export({ format: 'pem', type: 'pkcs8' });
+  return createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' }).export({ format: 'pem', type: 'pkcs8' });
 }
 
 /** 120 bits; the first byte is 0x40 to 0x7f, so that the number is positive and its hex has one form. */

@@ -2,7 +2,7 @@
 
 import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
-import type { SpokeStatus } from '@weir/shared/wire/fleet.ts';
+import type { SpokeStatus } from './spoke-status.ts';
 import type { FleetRecord, FleetStore } from '../store/fleet-store.ts';
 
 /** How often a spoke is asked to report, and after how long a silence it counts as gone. */

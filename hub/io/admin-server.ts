@@ -22,7 +22,8 @@ import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { RegistryMetrics } from '@weir/shared/telemetry/metrics.ts';
 import { rpcStatus } from '../rpc/error-map.ts';
 import type { FailureLimiter } from '../rpc/failure-limiter.ts';
-import type { Operator, OperatorContext, OperatorHandlers } from '../rpc/handler.ts';
+import type { Operator, OperatorContext } from '../rpc/handler.ts';
+import type { AnyHandler, OperatorService } from '../rpc/service.ts';
 import type { BoundPort } from './machine-server.ts';
 
 export const ADMIN_LIMITS = {
@@ -34,23 +35,8 @@ export const ADMIN_LIMITS = {
   drainMs: 3_000,
 } as const;
 
-type AnyHandler = (input: unknown, context: OperatorContext) => unknown;
-
-export interface AdminService {
-  readonly service: GenService<GenServiceMethods>;
-  readonly handlers: Readonly<Record<string, AnyHandler>>;
-}
-
-/** Pairs a service with its handlers. */
-export function offered<Methods extends GenServiceMethods>(
-  service: GenService<Methods>,
-  handlers: OperatorHandlers<GenService<Methods>>,
-): AdminService {
-  return { service, handlers: handlers as unknown as Record<string, AnyHandler> };
-}
-
 export interface AdminServerOptions {
-  readonly services: readonly AdminService[];
+  readonly services: readonly OperatorService[];
   readonly authenticate: (authorization: string | null) => Promise<Operator>;
   readonly limiter: FailureLimiter;
   /** Whether the hub can do its work; asked by /readyz. */
@@ -217,7 +203,7 @@ function refuse(response: ServerResponse, thrown: unknown): void {
 
 function implement(
   service: GenService<GenServiceMethods>,
-  handlers: Readonly<Record<string, AnyHandler>>,
+  handlers: Readonly<Record<string, AnyHandler<OperatorContext>>>,
   options: AdminServerOptions,
   draining: AbortSignal,
 ): Partial<ServiceImpl<GenService<GenServiceMethods>>> {
@@ -230,7 +216,12 @@ function implement(
   return implementation as Partial<ServiceImpl<GenService<GenServiceMethods>>>;
 }
 
-function adapt(method: DescMethod, handler: AnyHandler, options: AdminServerOptions, draining: AbortSignal) {
+function adapt(
+  method: DescMethod,
+  handler: AnyHandler<OperatorContext>,
+  options: AdminServerOptions,
+  draining: AbortSignal,
+) {
   const name = `${method.parent.name}.${method.name}`;
   const contextOf = (context: HandlerContext): OperatorContext => ({
     operator: context.values.get(OPERATOR),

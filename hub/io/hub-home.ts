@@ -86,8 +86,9 @@ export async function openHubHome(path: string): Promise<HubHome> {
 async function readAuthority(file: string): Promise<KeyAndChain | undefined> {
   const text = await readSmallFile(file);
   if (text === undefined) return undefined;
-  const key = /-----BEGIN PRIVATE KEY-----[\s\S]+?-----END PRIVATE KEY-----/.exec(text)?.[0];
-  const chain = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/.exec(text)?.[0];
+  const blocks = [...text.matchAll(/-----BEGIN ([A-Z ]+)-----[\s\S]+?-----END \1-----/g)];
+  const key = blocks.find(([, label]) => label === 'PRIVATE KEY')?.[0];
+  const chain = blocks.find(([, label]) => label === 'CERTIFICATE')?.[0];
   if (key === undefined || chain === undefined) {
     throw new WeirError('corrupt', `${file} does not hold a key and a certificate`, {
       next: 'restore it from a backup',

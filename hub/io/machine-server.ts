@@ -5,7 +5,6 @@
 import { once } from 'node:events';
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
 import { create, type DescMethod } from '@bufbuild/protobuf';
-import type { GenService, GenServiceMethods } from '@bufbuild/protobuf/codegenv2';
 import {
   type handleBidiStreamingCall,
   type handleServerStreamingCall,
@@ -25,7 +24,8 @@ import type { Metrics } from '@weir/shared/ports/metrics.ts';
 import { grpcMethods } from '@weir/shared/wire/grpc-methods.ts';
 import type { CertificateAuthority, KeyAndChain } from '../enrollment/certificate-authority.ts';
 import { rpcStatus } from '../rpc/error-map.ts';
-import type { MachineContext, MachineHandlers, Peer } from '../rpc/handler.ts';
+import type { MachineContext, Peer } from '../rpc/handler.ts';
+import type { AnyHandler, MachineService } from '../rpc/service.ts';
 import { contextOf, createPeerSockets, SOCKET_LIMITS } from './peer-sockets.ts';
 
 export const MACHINE_LIMITS = {
@@ -36,39 +36,10 @@ export const MACHINE_LIMITS = {
   drainMs: 3_000,
 } as const;
 
-/** Any handler of any service, as the adapter calls it. */
-type AnyHandler = (input: unknown, context: MachineContext) => unknown;
-
-export interface ServedService {
-  readonly service: GenService<GenServiceMethods>;
-  readonly handlers: Readonly<Record<string, AnyHandler>>;
-  /** Methods served without a certificate on the join port. */
-  readonly open: readonly string[];
-  /** Methods that a certificate in its grace may still call. */
-  readonly grace: readonly string[];
-}
-
-/** Pairs a service with its handlers; `open` and `grace` name methods, none by default. */
-export function served<Methods extends GenServiceMethods>(
-  service: GenService<Methods>,
-  handlers: MachineHandlers<GenService<Methods>>,
-  rules: {
-    readonly open?: readonly (keyof Methods & string)[];
-    readonly grace?: readonly (keyof Methods & string)[];
-  } = {},
-): ServedService {
-  return {
-    service,
-    handlers: handlers as unknown as Record<string, AnyHandler>,
-    open: rules.open ?? [],
-    grace: rules.grace ?? [],
-  };
-}
-
 export interface MachineServerOptions {
   readonly authority: CertificateAuthority;
   readonly tls: KeyAndChain;
-  readonly services: readonly ServedService[];
+  readonly services: readonly MachineService[];
   readonly graceMs: number;
   readonly isDenied: (peer: Peer) => boolean;
   readonly logger: Logger;
@@ -213,7 +184,7 @@ interface Adapter {
 /** Says who calls, throws when the call is not admitted; undefined for a call that needs no identity. */
 type Admit = (method: string, remote: string) => Peer | undefined;
 
-function add(server: Server, one: ServedService, adapter: Adapter, admit: Admit): void {
+function add(server: Server, one: MachineService, adapter: Adapter, admit: Admit): void {
   const methods = grpcMethods(one.service);
   const implementation: Record<string, UntypedHandleCall> = {};
   for (const method of one.service.methods) {
@@ -229,7 +200,12 @@ interface Call {
   on(event: 'cancelled', listener: () => void): unknown;
 }
 
-function adapt(method: DescMethod, handler: AnyHandler, adapter: Adapter, admit: Admit): UntypedHandleCall {
+function adapt(
+  method: DescMethod,
+  handler: AnyHandler<MachineContext>,
+  adapter: Adapter,
+  admit: Admit,
+): UntypedHandleCall {
   const name = `${method.parent.name}.${method.name}`;
 
   /** One call's life: who it is from, what ends it, and how it is counted. */

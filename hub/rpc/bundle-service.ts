@@ -7,7 +7,7 @@ import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
-import { decodeBundleLine, encodeBundleLine } from '@weir/shared/wire/fleet.ts';
+import { decodeBundleLine, encodeBundleLine } from './status-message.ts';
 import type { BundleFeed } from '../fleet/bundle-feed.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { BundleRecord, BundleStore, StoredBundle } from '../store/bundle-store.ts';

@@ -2,13 +2,14 @@
 
 import { canonicalJson } from '@weir/shared/crypto/canonical-json.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
-import { type BundleLine, encodeBundleLine, WIRE_MODES } from '@weir/shared/wire/fleet.ts';
 import type { FleetSpoke } from '../fleet/fleet.ts';
+import type { BundleLine } from '../fleet/spoke-status.ts';
 import type { BundleRecord } from '../store/bundle-store.ts';
 import { PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, type PageRequest } from '../store/page.ts';
 import type { PolicyVersion } from '../store/policy-store.ts';
 import type { UnitRecord } from '../store/unit-store.ts';
 import type { UnitToken } from '../store/unit-token-store.ts';
+import { encodeBundleLine, WIRE_MODES } from './status-message.ts';
 
 /** @throws WeirError `invalid_argument` */
 export function readPage(page: { readonly size: number; readonly cursor: string } | undefined): PageRequest {

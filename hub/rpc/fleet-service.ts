@@ -1,7 +1,7 @@
 // FleetService: a spoke's status report.
 
 import type { FleetService } from '@weir/proto/weir/fleet/v1/fleet_pb.ts';
-import { decodeStatus } from '@weir/shared/wire/fleet.ts';
+import { decodeStatus } from './status-message.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { MachineHandlers } from './handler.ts';
 

@@ -1,6 +1,6 @@
 // What every spoke last said of itself.
 
-import type { SpokeStatus } from '@weir/shared/wire/fleet.ts';
+import type { SpokeStatus } from '../fleet/spoke-status.ts';
 
 export interface FleetRecord {
   readonly unit: string;

@@ -30,7 +30,7 @@ export function createLogger({ level, stream, base }: LoggerOptions): Logger {
     },
     { write: (line: string) => void stream.write(line) },
   );
-  return wrap(root as unknown as PinoLogger<string>);
+  return wrap(root);
 }
 
 function wrap(inner: Pick<PinoLogger<string>, (typeof LOG_LEVELS)[number] | 'child'>): Logger {

@@ -1,6 +1,6 @@
 // The metrics port over prom-client. The registry is handed in, so that two parts in one process do not share numbers.
 
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Labels, Metrics } from '../ports/metrics.ts';
 import type { MetricDeclaration } from './metric-declarations.ts';
 
@@ -11,13 +11,14 @@ export interface RegistryMetrics extends Metrics {
 }
 
 export interface MetricsOptions {
-  readonly registry: Registry;
+  /** Where the numbers are kept; a new one unless given. */
+  readonly registry?: Registry;
   /** Told once per name that was used but never declared; such a metric is dropped. */
   readonly onUndeclared: (name: string) => void;
   readonly declared: Readonly<Record<string, MetricDeclaration>>;
 }
 
-export function createMetrics({ registry, onUndeclared, declared }: MetricsOptions): RegistryMetrics {
+export function createMetrics({ registry = new Registry(), onUndeclared, declared }: MetricsOptions): RegistryMetrics {
   const counters = new Map<string, Counter>();
   const gauges = new Map<string, Gauge>();
   const histograms = new Map<string, Histogram>();

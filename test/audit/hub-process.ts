@@ -2,7 +2,8 @@
 
 import { createIngest } from '@weir/hub/audit/ingest.ts';
 import { openAuthority } from '@weir/hub/enrollment/certificate-authority.ts';
-import { createMachineServer, served } from '@weir/hub/io/machine-server.ts';
+import { createMachineServer } from '@weir/hub/io/machine-server.ts';
+import { forMachines } from '@weir/hub/rpc/service.ts';
 import { systemClock } from '@weir/hub/io/system-clock.ts';
 import { systemRandom } from '@weir/hub/io/system-random.ts';
 import { auditService } from '@weir/hub/rpc/audit-service.ts';
@@ -28,7 +29,7 @@ const ingest = createIngest({ store, clock: systemClock, logger: quiet, metrics:
 const server = createMachineServer({
   authority,
   tls: await authority.issueHub(['localhost', '127.0.0.1'], { fromMs: Date.now(), ttlMs: 3_600_000 }),
-  services: [served(AuditService, auditService(ingest))],
+  services: [forMachines(AuditService, auditService(ingest))],
   graceMs: 0,
   isDenied: () => false,
   logger: quiet,

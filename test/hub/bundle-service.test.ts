@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { create } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
 import { createBundleFeed } from '@weir/hub/fleet/bundle-feed.ts';
 import { systemClock } from '@weir/hub/io/system-clock.ts';
@@ -20,9 +20,14 @@ import {
   type WatchResponse,
 } from '@weir/proto/weir/bundle/v1/bundle_pb.ts';
 import { FleetViewService } from '@weir/proto/weir/console/v1/console_pb.ts';
-import { FleetService, ReportRequestSchema as StatusRequestSchema } from '@weir/proto/weir/fleet/v1/fleet_pb.ts';
+import {
+  FleetService,
+  ReportRequestSchema as StatusRequestSchema,
+  type StatusSchema,
+} from '@weir/proto/weir/fleet/v1/fleet_pb.ts';
 import type { BundleRecord } from '@weir/hub/store/bundle-store.ts';
-import { encodeBundleLine, encodeStatus, type SpokeStatus } from '@weir/shared/wire/fleet.ts';
+import type { SpokeStatus } from '@weir/hub/fleet/spoke-status.ts';
+import { encodeBundleLine, WIRE_MODES } from '@weir/hub/rpc/status-message.ts';
 import { grpcMethods } from '@weir/shared/wire/grpc-methods.ts';
 import { quiet, testPostgres } from './database.ts';
 import { hubUnderTest } from './hub-under-test.ts';
@@ -237,3 +242,25 @@ test('a hub that shuts down ends its streams with a status that means: come back
   const [error] = (await failed) as [{ code: number }];
   assert.equal(error.code, status.UNAVAILABLE);
 });
+
+function encodeStatus(from: SpokeStatus): MessageInitShape<typeof StatusSchema> {
+  return {
+    ...(from.active === null ? {} : { active: encodeBundleLine(from.active) }),
+    mode: WIRE_MODES[from.mode],
+    staleness: from.staleness,
+    engine: from.engine,
+    version: from.version,
+    startedAtMs: BigInt(from.startedAtMs),
+    site: from.site,
+    logs: from.logs.map((log) => ({
+      log: log.log,
+      nextIndex: BigInt(log.nextIndex),
+      acknowledged: BigInt(log.acknowledged),
+      spoolFreeBytes: BigInt(log.freeBytes),
+    })),
+    nack: from.nack,
+    nackDetail: from.nackDetail,
+    ...(from.nacked === null ? {} : { nacked: encodeBundleLine(from.nacked) }),
+    spoolHealthy: from.spoolHealthy,
+  };
+}

@@ -97,8 +97,6 @@ test('a hub killed outright leaves its database running, and the next hub takes 
     await response.arrayBuffer();
     return response.status;
   };
-  const exited = (child: ChildProcess): Promise<number | null> =>
-    new Promise((resolve) => child.once('exit', (code) => resolve(code)));
   const databasePid = async (): Promise<number> =>
     Number((await readFile(join(home, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0]);
 
@@ -127,3 +125,7 @@ test('a hub killed outright leaves its database running, and the next hub takes 
   }
   assert.fail('the database outlived a hub that was stopped in order');
 });
+
+function exited(child: ChildProcess): Promise<number | null> {
+  return new Promise((resolve) => child.once('exit', (code) => resolve(code)));
+}

@@ -5,7 +5,7 @@ import 'reflect-metadata';
 import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject, sign, webcrypto } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { create, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Client, type ClientReadableStream, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { cryptoProvider, Pkcs10CertificateRequestGenerator } from '@peculiar/x509';
 import type { Hub } from '@weir/hub/main.ts';
@@ -31,11 +31,11 @@ export interface TlsKey {
 
 export async function tlsKey(curve: 'P-256' | 'P-384' = 'P-256', subject = 'CN=ignored'): Promise<TlsKey> {
   const algorithm = { name: 'ECDSA', namedCurve: curve, hash: 'SHA-256' };
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const csr = await Pkcs10CertificateRequestGenerator.create({ name: subject, keys, signingAlgorithm: algorithm });
   const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey));
   const pem = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ format: 'pem', type: 'pkcs8' });
-  return { pem: pem.toString(), csr: new Uint8Array(csr.rawData) };
+  return { pem, csr: new Uint8Array(csr.rawData) };
 }
 
 export async function caOf(hub: Hub): Promise<string> {
@@ -133,11 +133,7 @@ export function spokeWith(
     notAfter: Number(identity.notAfter),
     call: (method, request) => unary(client, method, request),
     stream,
-    async collect(method, request) {
-      const found: MessageShape<never>[] = [];
-      for await (const message of stream(method, request)) found.push(message as never);
-      return found as never;
-    },
+    collect: (method, request) => stream(method, request).toArray(),
     async renew() {
       const key = await tlsKey();
       const { identity: renewed } = await unary(client, enrollment.renew, create(RenewRequestSchema, { csr: key.csr }));

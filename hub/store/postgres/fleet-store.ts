@@ -1,6 +1,6 @@
 // Fleet status in Postgres: one row per spoke, replaced by every report.
 
-import type { SpokeStatus } from '@weir/shared/wire/fleet.ts';
+import type { SpokeStatus } from '../../fleet/spoke-status.ts';
 import type { FleetStore } from '../fleet-store.ts';
 import { cutPage, decodeCursor } from '../page.ts';
 import type { Pool } from './pool.ts';

@@ -2,7 +2,7 @@
 // environment. Unknown keys are refused, every fault is named, and each value can say where it came from.
 
 import type { z } from 'zod';
-import { WeirError } from '../errors/weir-error.ts';
+import { WeirError } from '@weir/shared/errors/weir-error.ts';
 
 export type Origin = 'file' | 'environment';
 

@@ -1,44 +1,13 @@
-// Codec of a spoke's status report: the message on the wire, a plain value on both sides.
+// Codec of a spoke's status report and of the bundles that it names.
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { Status, StatusSchema } from '@weir/proto/weir/fleet/v1/fleet_pb.ts';
-import type { BundleRef } from '@weir/proto/weir/type/v1/type_pb.ts';
+import type { Status } from '@weir/proto/weir/fleet/v1/fleet_pb.ts';
+import type { BundleRef, BundleRefSchema } from '@weir/proto/weir/type/v1/type_pb.ts';
 import { Mode as WireMode } from '@weir/proto/weir/type/v1/type_pb.ts';
-import { type Digest, isDigest } from '../domain/digest.ts';
-import type { Mode } from '../domain/unit.ts';
-import { WeirError } from '../errors/weir-error.ts';
-
-/** A bundle as one line. */
-export interface BundleLine {
-  readonly digest: Digest;
-  readonly epoch: number;
-  readonly version: number;
-}
-
-export const STALENESS_LEVELS = ['fresh', 'warn', 'restrict', 'deny'] as const;
-export type StalenessLevel = (typeof STALENESS_LEVELS)[number];
-
-export interface SpokeStatus {
-  /** Null before the first activation. */
-  readonly active: BundleLine | null;
-  readonly mode: Mode;
-  readonly staleness: StalenessLevel;
-  readonly engine: string;
-  readonly version: string;
-  readonly startedAtMs: number;
-  readonly site: string;
-  readonly logs: readonly {
-    readonly log: string;
-    readonly nextIndex: number;
-    readonly acknowledged: number;
-    readonly freeBytes: number;
-  }[];
-  /** Code of the last refused offer, '' when the last offer was activated. */
-  readonly nack: string;
-  readonly nackDetail: string;
-  readonly nacked: BundleLine | null;
-  readonly spoolHealthy: boolean;
-}
+import { isDigest } from '@weir/shared/domain/digest.ts';
+import type { Mode } from '@weir/shared/domain/unit.ts';
+import { WeirError } from '@weir/shared/errors/weir-error.ts';
+import { type BundleLine, type SpokeStatus, STALENESS_LEVELS } from '../fleet/spoke-status.ts';
 
 export const FLEET_LIMITS = { logs: 256, codeCharacters: 80, detailCharacters: 500 } as const;
 
@@ -48,9 +17,7 @@ export const WIRE_MODES = {
   observe: WireMode.OBSERVE,
 } as const satisfies Record<Mode, WireMode>;
 
-export function encodeBundleLine(
-  line: BundleLine,
-): MessageInitShape<typeof import('@weir/proto/weir/type/v1/type_pb.ts').BundleRefSchema> {
+export function encodeBundleLine(line: BundleLine): MessageInitShape<typeof BundleRefSchema> {
   return { digest: { value: line.digest }, epoch: BigInt(line.epoch), version: BigInt(line.version) };
 }
 
@@ -60,28 +27,6 @@ export function decodeBundleLine(ref: BundleRef | undefined, field: string): Bun
   const digest = ref.digest?.value;
   if (!isDigest(digest)) throw new WeirError('invalid_argument', `${field} has no digest`);
   return { digest, epoch: safe(ref.epoch, field), version: safe(ref.version, field) };
-}
-
-export function encodeStatus(status: SpokeStatus): MessageInitShape<typeof StatusSchema> {
-  return {
-    ...(status.active === null ? {} : { active: encodeBundleLine(status.active) }),
-    mode: WIRE_MODES[status.mode],
-    staleness: status.staleness,
-    engine: status.engine,
-    version: status.version,
-    startedAtMs: BigInt(status.startedAtMs),
-    site: status.site,
-    logs: status.logs.map((log) => ({
-      log: log.log,
-      nextIndex: BigInt(log.nextIndex),
-      acknowledged: BigInt(log.acknowledged),
-      spoolFreeBytes: BigInt(log.freeBytes),
-    })),
-    nack: status.nack,
-    nackDetail: status.nackDetail,
-    ...(status.nacked === null ? {} : { nacked: encodeBundleLine(status.nacked) }),
-    spoolHealthy: status.spoolHealthy,
-  };
 }
 
 /** @throws WeirError `invalid_argument` naming every fault */
