@@ -2,10 +2,12 @@
 
 import { spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { clientEnvironment } from '../upstreams/clients.ts';
 import type { Federation } from '../../deploy/onprem/trial/federation.ts';
 import { WEIR } from '../../deploy/onprem/trial/processes.ts';
+
+const ROOT = dirname(WEIR);
 
 export interface Ran {
   readonly code: number;
@@ -64,6 +66,14 @@ export function createStage(federation: Federation, scratch: string, cast: Cast,
   const rows = new Set<string>();
   const home = join(scratch, 'home');
   mkdirSync(home, { recursive: true });
+
+  /** Paths as a reader would type them. */
+  const shortened = (arg: string): string =>
+    arg.startsWith(`${scratch}/`)
+      ? arg.slice(scratch.length + 1)
+      : arg.startsWith(`${ROOT}/`)
+        ? arg.slice(ROOT.length + 1)
+        : arg;
 
   async function show(
     shown: string,
@@ -133,13 +143,7 @@ export function createStage(federation: Federation, scratch: string, cast: Cast,
       );
     },
     weir: (...args) =>
-      show(
-        `npx weir ${args.map((arg) => (arg.startsWith(scratch) ? arg.slice(scratch.length + 1) : arg)).join(' ')}`,
-        process.execPath,
-        [WEIR, ...args],
-        scratch,
-        federation.env,
-      ),
+      show(`npx weir ${args.map(shortened).join(' ')}`, process.execPath, [WEIR, ...args], scratch, federation.env),
   };
 }
 
