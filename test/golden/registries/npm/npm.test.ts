@@ -1,5 +1,6 @@
 // What the npm adapter sends, byte for byte: views of a recorded packument and refusals as each client gets them.
 
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
