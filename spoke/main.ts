@@ -3,7 +3,6 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Registry } from 'prom-client';
 import { hashActor } from '@weir/shared/audit/hash-actor.ts';
 import type { RowDraft } from '@weir/shared/audit/row.ts';
 import { ENGINE, ENGINE_LEVEL } from '@weir/shared/bundle/manifest.ts';
@@ -91,9 +90,7 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
     stream: options.logStream,
     base: { part: 'spoke', unit: identity.unit, spoke: identity.spoke },
   });
-  const registry = new Registry();
   const metrics = createMetrics({
-    registry,
     declared: SPOKE_METRICS,
     onUndeclared: (name) => logger.warn({ metric: name }, 'an undeclared metric was dropped'),
   });

@@ -3,7 +3,9 @@
 
 import { z } from 'zod';
 import { EFFECTS, OVERRIDES } from '../domain/verdict.ts';
+import { parsePurl } from '../domain/coordinate.ts';
 import { LEVELS } from '../domain/level.ts';
+import { TOKEN_KINDS } from '../domain/principal.ts';
 import { MODES, UNIT_NAME } from '../domain/unit.ts';
 
 const unixSeconds = z.int().min(0).max(4_102_444_800);
@@ -75,7 +77,10 @@ export const exceptionsSchema = z.strictObject({
         id: z.string().min(1).max(80),
         rule: z.string().max(80),
         rule_major: z.int().min(0),
-        subject: z.string().max(600),
+        subject: z
+          .string()
+          .max(600)
+          .refine((text) => parsePurl(text) !== undefined, 'not a package url'),
         digest: z.string().max(200),
         to: level,
         scope: z.strictObject({ units: z.array(z.string().regex(UNIT_NAME)).max(1000) }),
@@ -102,7 +107,7 @@ export const identitiesSchema = z.strictObject({
         id: z.string().max(80),
         sha256: z.string().regex(/^[0-9a-f]{64}$/),
         principal: z.string().max(200),
-        kind: z.enum(['token', 'person', 'workload']),
+        kind: z.enum(TOKEN_KINDS),
         groups: z.array(z.string().max(200)).max(200),
         /** Unix seconds, null for no expiry. */
         expires: unixSeconds.nullable(),

@@ -1,9 +1,12 @@
 // Who asks. Built by the identity stage from a token or from the signed anonymous setting; ids are opaque.
 
+/** Kinds that a signed token can name; `anonymous` needs no token. */
+export const TOKEN_KINDS = ['token', 'person', 'workload'] as const;
+
 export interface Principal {
   /** Stable id, e.g. a token id or `anonymous`; never the secret. */
   readonly id: string;
-  readonly kind: 'anonymous' | 'token' | 'person' | 'workload';
+  readonly kind: 'anonymous' | (typeof TOKEN_KINDS)[number];
   readonly groups: readonly string[];
   readonly mfa: boolean;
 }

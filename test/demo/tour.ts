@@ -29,6 +29,10 @@ interface StepResult {
   readonly ms: number;
 }
 
+function print(text: string): void {
+  process.stdout.write(text);
+}
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
     args: process.argv.slice(2),
@@ -47,7 +51,6 @@ async function main(): Promise<number> {
     process.stderr.write(`weir: --upstream takes local or machine, not ${values.upstream}\n`);
     return 2;
   }
-  const print = (text: string): void => void process.stdout.write(text);
   const scratch = mkdtempSync(join(tmpdir(), 'weir-tour-'));
   const results: StepResult[] = [];
   const interrupted = new AbortController();
@@ -56,7 +59,7 @@ async function main(): Promise<number> {
   let theatre: Theatre | undefined;
   try {
     theatre = await openTheatre(values.upstream);
-    federation = await open(scratch, theatre, print);
+    federation = await open(scratch, theatre);
     const cast = await findFresh(federation, theatre);
     const stage = createStage(federation, scratch, cast, print);
     for (const [index, step] of STEPS.entries()) {
@@ -91,7 +94,7 @@ async function main(): Promise<number> {
   return ok ? 0 : 1;
 }
 
-async function open(scratch: string, theatre: Theatre, print: (text: string) => void): Promise<Federation> {
+async function open(scratch: string, theatre: Theatre): Promise<Federation> {
   const [admin, federation, join_, payments, research] = await freePorts();
   const intel = join(scratch, 'intel.json');
   writeFileSync(intel, JSON.stringify(withRecords(theatre.cast)));
@@ -110,7 +113,17 @@ function withRecords({ malware, pipMalware }: Cast): unknown {
   const shipped = JSON.parse(readFileSync(join(ROOT, 'policies', 'intel', 'intel.json'), 'utf8')) as {
     malicious: { records: unknown[] };
   };
-  const record = (ecosystem: string, { name, version }: Cast['malware']) => ({
+  return {
+    ...shipped,
+    malicious: {
+      ...shipped.malicious,
+      records: [...shipped.malicious.records, record('npm', malware), record('pypi', pipMalware)],
+    },
+  };
+}
+
+function record(ecosystem: string, { name, version }: Cast['malware']): unknown {
+  return {
     id: `WEIR-TOUR-${ecosystem.toUpperCase()}`,
     ecosystem,
     name,
@@ -118,13 +131,6 @@ function withRecords({ malware, pipMalware }: Cast): unknown {
     ranges: [],
     withdrawn: false,
     summary: 'called malicious by the tour, and by nobody else',
-  });
-  return {
-    ...shipped,
-    malicious: {
-      ...shipped.malicious,
-      records: [...shipped.malicious.records, record('npm', malware), record('pypi', pipMalware)],
-    },
   };
 }
 
@@ -152,10 +158,9 @@ function readRefusal(thrown: unknown): unknown {
 
 /** Five ports; each spoke's next one has to be free too, so spokes get pairs. */
 async function freePorts(): Promise<[number, number, number, number, number]> {
-  const single = async (): Promise<number> => listenOnce(0);
   const pair = async (): Promise<number> => {
     for (;;) {
-      const port = await single();
+      const port = await listenOnce(0);
       if (
         await listenOnce(port + 1).then(
           () => true,
@@ -165,7 +170,7 @@ async function freePorts(): Promise<[number, number, number, number, number]> {
         return port;
     }
   };
-  return [await single(), await single(), await single(), await pair(), await pair()];
+  return [await listenOnce(0), await listenOnce(0), await listenOnce(0), await pair(), await pair()];
 }
 
 function listenOnce(port: number): Promise<number> {
