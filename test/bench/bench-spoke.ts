@@ -1,11 +1,13 @@
-// What a benchmark needs of the spoke it measures, and one way to get it: the bare spoke, a process that has the real
-// listener, upstream client and caches but neither identity, policy nor audit. It shows what the bytes alone cost.
+// What a benchmark needs of the spoke it measures, and two ways to get it: the whole spoke (identity, bundle from disk,
+// policy, durable rows; no hub), and the bare one, a process that has the real listener, upstream client and caches but
+// neither identity, policy nor audit, and so shows what the bytes alone cost. Each in a process of its own.
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeSpokeHome } from './spoke-home.ts';
 
 export interface BenchSpoke {
   /** Base URL of its npm registry, no trailing '/'; anonymous installs are allowed. */
@@ -21,24 +23,37 @@ export type StartBenchSpoke = (upstream: string) => Promise<BenchSpoke>;
 
 const STOP_LIMIT_MS = 5_000;
 
+export const startBenchSpoke: StartBenchSpoke = async (upstream) => {
+  const folder = await mkdtemp(join(tmpdir(), 'weir-bench-spoke-'));
+  await makeSpokeHome(folder, { npm: upstream });
+  const { child, message } = await start<{ registry: number; bundle?: string }>('spoke-process.ts', [folder]);
+  if (message.bundle === undefined) throw new Error('the spoke has no bundle');
+  return { npm: `http://127.0.0.1:${message.registry}/npm`, pid: child.pid ?? 0, close: () => end(child, folder) };
+};
+
 export const startBareSpoke: StartBenchSpoke = async (upstream) => {
   const folder = await mkdtemp(join(tmpdir(), 'weir-bare-spoke-'));
-  const child = fork(join(import.meta.dirname, 'bare-spoke.ts'), [folder, upstream], {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  });
-  const [port] = (await Promise.race([
-    once(child, 'message'),
-    once(child, 'exit').then(() => Promise.reject(new Error('the bare spoke did not start'))),
-  ])) as [number];
-  return {
-    npm: `http://127.0.0.1:${port}/npm`,
-    pid: child.pid ?? 0,
-    close: async () => {
-      await stop(child);
-      await rm(folder, { recursive: true, force: true });
-    },
-  };
+  const { child, message } = await start<number>('bare-spoke.ts', [folder, upstream]);
+  return { npm: `http://127.0.0.1:${message}/npm`, pid: child.pid ?? 0, close: () => end(child, folder) };
 };
+
+/** A script of this folder as a process, and the first message that it sends. */
+async function start<Message>(
+  script: string,
+  args: readonly string[],
+): Promise<{ readonly child: ChildProcess; readonly message: Message }> {
+  const child = fork(join(import.meta.dirname, script), [...args], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const [message] = (await Promise.race([
+    once(child, 'message'),
+    once(child, 'exit').then(() => Promise.reject(new Error(`${script} did not start`))),
+  ])) as [Message];
+  return { child, message };
+}
+
+async function end(child: ChildProcess, folder: string): Promise<void> {
+  await stop(child);
+  await rm(folder, { recursive: true, force: true });
+}
 
 /** Asks a process to end and, when it does not, ends it. */
 export async function stop(child: ChildProcess): Promise<void> {

@@ -6,7 +6,7 @@ export interface BenchOptions {
   readonly print: (line: string) => void;
 }
 
-/** Figures by name with their unit, e.g. \`p50_us\`, \`requests_per_s\`; errors are counted, not hidden. */
+/** Figures by name with their unit, e.g. `p50_us`, `requests_per_s`; errors are counted, not hidden. */
 export type Figures = Readonly<Record<string, number>>;
 
 export interface BenchResult {
@@ -29,4 +29,6 @@ export type Bench = (options: BenchOptions) => Promise<BenchResult>;
 export const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> = {
   'audit-append': () => import('./audit-append.ts'),
   decide: () => import('./decide.ts'),
+  'miss-overhead': () => import('./miss-overhead.ts'),
+  'serve-hit': () => import('./serve-hit.ts'),
 };

@@ -6,20 +6,15 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { startBareSpoke, type StartBenchSpoke, stop } from './bench-spoke.ts';
+import { startBenchSpoke, stop } from './bench-spoke.ts';
 import type { BenchOptions, BenchResult, Figures } from './benches.ts';
 import { percentile, rounded } from './figures.ts';
 import { LARGE_BYTES, PACED_MS, SIZES, type UpstreamPlan } from './miss-overhead-plan.ts';
 import { memoryOf } from './serve-hit-process.ts';
 
-export interface MissOverheadOptions extends BenchOptions {
-  /** The spoke to be measured; the bare one when absent, and then the result says nothing about policy and audit. */
-  readonly startSpoke?: StartBenchSpoke;
-  /** Files per size and side. */
-  readonly files?: number;
-}
-
 const AIMS = { added_p50_ms: 10, first_byte_share: 0.5, memory_growth_mb: 96 };
+/** Per size and side. */
+const FILES = 100;
 const WARM_UP_FILES = 10;
 const LARGE_DOWNLOADS = 6;
 
@@ -29,18 +24,14 @@ interface Timing {
   readonly bytes: number;
 }
 
-export async function missOverhead(options: MissOverheadOptions): Promise<BenchResult> {
-  const { startSpoke = startBareSpoke, files = 100, print } = options;
-  if (options.startSpoke === undefined) {
-    print('measuring the bare spoke: listener and caches, no identity, no policy, no audit');
-  }
-  const plan: UpstreamPlan = { files: 2 * (files + WARM_UP_FILES), large: LARGE_DOWNLOADS };
+export async function run({ print }: BenchOptions): Promise<BenchResult> {
+  const plan: UpstreamPlan = { files: 2 * (FILES + WARM_UP_FILES), large: LARGE_DOWNLOADS };
   const upstream = fork(join(import.meta.dirname, 'miss-overhead-upstream.ts'), [JSON.stringify(plan)], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   try {
     const origin = await originOf(upstream);
-    const spoke = await startSpoke(origin);
+    const spoke = await startBenchSpoke(origin);
     try {
       const weir: Record<string, number> = {};
       const straight: Record<string, number> = {};
@@ -50,7 +41,7 @@ export async function missOverhead(options: MissOverheadOptions): Promise<BenchR
         await timed(`${spoke.npm}/${name}`);
         const through: number[] = [];
         const direct: number[] = [];
-        for (let i = 0; i < files + WARM_UP_FILES; i += 1) {
+        for (let i = 0; i < FILES + WARM_UP_FILES; i += 1) {
           for (const [base, samples, version] of [
             [origin, direct, 2 * i],
             [spoke.npm, through, 2 * i + 1],

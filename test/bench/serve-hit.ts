@@ -7,20 +7,12 @@ import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { type BuiltNpmPackage, buildNpm } from '../upstreams/npm-package.ts';
 import { startVerdaccio } from '../upstreams/verdaccio.ts';
-import { startBareSpoke, type StartBenchSpoke } from './bench-spoke.ts';
+import { startBareSpoke, startBenchSpoke } from './bench-spoke.ts';
 import type { BenchOptions, BenchResult, Figures } from './benches.ts';
 import { percentile, rounded, table } from './figures.ts';
 import { isOnPath, type Load, load, pin } from './serve-hit-load.ts';
 import { startNginx } from './serve-hit-nginx.ts';
 import { cpuUs } from './serve-hit-process.ts';
-
-export interface ServeHitOptions extends BenchOptions {
-  /** The spoke to be measured; the bare one when absent, and then the result says nothing about policy and audit. */
-  readonly startSpoke?: StartBenchSpoke;
-  readonly rounds?: number;
-  readonly secondsPerSample?: number;
-  readonly connections?: number;
-}
 
 /** 10 KB is the headline, 100 KB the typical larger tarball. */
 const SIZES = [
@@ -30,6 +22,9 @@ const SIZES = [
 const AIMS = { verdaccio: 10, nginx: 0.5, half_load_p50_ms: 1 };
 const SERVER_CORE = 0;
 const LOAD_CORE = 1;
+const CONNECTIONS = 32;
+const ROUNDS = 5;
+const SECONDS_PER_SAMPLE = 1;
 const WARM_UP_SECONDS = 1;
 
 interface Contender {
@@ -45,8 +40,7 @@ interface Sample extends Load {
   readonly cpu_us: number;
 }
 
-export async function serveHit(options: ServeHitOptions): Promise<BenchResult> {
-  const { startSpoke, rounds = 5, secondsPerSample = 1, connections = 32, print } = options;
+export async function run({ print }: BenchOptions): Promise<BenchResult> {
   const packages = await Promise.all(SIZES.map(packageOf));
   const paths = packages.map(({ source, file }) => `${source.name}/-/${file}`);
   const closing: { close(): Promise<void> }[] = [];
@@ -58,16 +52,10 @@ export async function serveHit(options: ServeHitOptions): Promise<BenchResult> {
   try {
     const verdaccio = await startVerdaccio({ packages: packages.map(({ source }) => source) });
     closing.push(verdaccio);
+    const spoke = await startBenchSpoke(verdaccio.origin);
+    add('weir', spoke.npm, spoke);
     const bare = await startBareSpoke(verdaccio.origin);
-    if (startSpoke === undefined) {
-      add('weir', bare.npm, bare);
-      print('measuring the bare spoke: listener and caches, no identity, no policy, no audit');
-    } else {
-      closing.push(bare);
-      const spoke = await startSpoke(verdaccio.origin);
-      add('weir', spoke.npm, spoke);
-      add('bare_spoke', bare.npm, bare);
-    }
+    add('bare_spoke', bare.npm, bare);
     add('verdaccio', verdaccio.origin, verdaccio);
     if (await isOnPath('nginx', '-v')) {
       const nginx = await startNginx(Object.fromEntries(packages.map(({ tarball }, i) => [paths[i], tarball])));
@@ -81,7 +69,7 @@ export async function serveHit(options: ServeHitOptions): Promise<BenchResult> {
       availableParallelism() > 1 &&
       (await Promise.all(contenders.map(({ pid }) => pin(pid, SERVER_CORE)))).every(Boolean);
     if (!pinned) print('processes cannot be bound to cores here: contenders and load share them');
-    const target = { connections, ...(pinned ? { core: LOAD_CORE } : {}) };
+    const target = { connections: CONNECTIONS, ...(pinned ? { core: LOAD_CORE } : {}) };
 
     for (const { name, urls } of contenders) {
       for (const [i, url] of urls.entries()) {
@@ -90,20 +78,20 @@ export async function serveHit(options: ServeHitOptions): Promise<BenchResult> {
         await load({ ...target, url, seconds: WARM_UP_SECONDS }, wrk);
       }
     }
-    for (let round = 0; round < rounds; round += 1) {
+    for (let round = 0; round < ROUNDS; round += 1) {
       for (const { pid, urls, samples } of contenders) {
         for (const [i, url] of urls.entries()) {
           const before = cpuUs(pid);
-          const sample = await load({ ...target, url, seconds: secondsPerSample }, wrk);
+          const sample = await load({ ...target, url, seconds: SECONDS_PER_SAMPLE }, wrk);
           samples[i]?.push({ ...sample, cpu_us: (cpuUs(pid) - before) / sample.requests });
         }
       }
-      print(`round ${round + 1} of ${rounds}`);
+      print(`round ${round + 1} of ${ROUNDS}`);
     }
     const [weir, ...others] = contenders;
     if (weir === undefined) throw new Error('nothing was measured');
     const half = await load(
-      { ...target, url: weir.urls[0] ?? '', seconds: 2 * secondsPerSample, rate: rateOf(weir) / 2 },
+      { ...target, url: weir.urls[0] ?? '', seconds: 2 * SECONDS_PER_SAMPLE, rate: rateOf(weir) / 2 },
       false,
     );
     return resultOf(weir, others, half, print);
