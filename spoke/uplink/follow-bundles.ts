@@ -36,6 +36,10 @@ export async function followBundles(ports: FollowerPorts, signal: AbortSignal): 
   await Promise.all([watchLoop(ports, offers, signal), pollLoop(ports, offers, signal), offers.run(signal)]);
 }
 
+function nothing(): void {
+  // Nobody waits.
+}
+
 interface NewestOnly {
   put(offer: HubOffer): void;
   lastHeardMs(): number;
@@ -44,7 +48,7 @@ interface NewestOnly {
 
 function createNewestOnly(ports: FollowerPorts): NewestOnly {
   let waiting: BundleOffer | null = null;
-  let wake: () => void = () => undefined;
+  let wake = nothing;
   let heardMs = Number.NEGATIVE_INFINITY;
   return {
     put(offer) {

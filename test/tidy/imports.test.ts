@@ -160,7 +160,7 @@ test('time, chance, environment and console are read only by main, io and cli', 
       .flatMap(({ path, text }) =>
         text
           .split('\n')
-          .map((line, index) => ({ line: line.replace(/\/\/.*$/, '').replace(/^\s*\*.*$/, ''), number: index + 1 }))
+          .map((line, index) => ({ line: line.replace(/\/\/.*$/, '').replace(/^\s*\/?\*+.*$/, ''), number: index + 1 }))
           .filter(({ line }) => reads.test(line))
           .map(({ line, number }) => `${path}:${number} ${line.trim()}`),
       ),

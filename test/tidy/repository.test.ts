@@ -81,7 +81,7 @@ test('no file names a path of a developer machine or carries a private key', () 
   assert.deepEqual(offending, []);
 });
 
-test('a TODO has an owner or a number', () => {
+test('a task left in the code has an owner or a number', () => {
   const word = ['TO', 'DO'].join('');
   assert.deepEqual(
     files.filter((path) => path.endsWith('.ts') && new RegExp(`\\b${word}\\b(?!\\()`).test(readText(path))),
@@ -113,11 +113,6 @@ test('generated code is what the protos generate', async () => {
     });
     symlinkSync(join(ROOT, 'node_modules'), join(scratch, 'node_modules'));
     await succeeds('buf', ['generate'], join(scratch, 'proto'));
-    const list = (root: string): string[] =>
-      readdirSync(root, { recursive: true, withFileTypes: true })
-        .filter((entry) => entry.isFile())
-        .map((entry) => relative(root, join(entry.parentPath, entry.name)))
-        .toSorted();
     const made = join(scratch, 'proto', 'gen');
     const committed = join(ROOT, 'proto', 'gen');
     assert.deepEqual(list(made), list(committed));
@@ -127,3 +122,10 @@ test('generated code is what the protos generate', async () => {
     rmSync(scratch, { recursive: true, force: true });
   }
 });
+
+function list(root: string): string[] {
+  return readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+    .toSorted();
+}
