@@ -10,9 +10,9 @@ const run = promisify(execFile);
 const ASK_TIMEOUT_MS = 20_000;
 
 /** The registry that npm uses outside of any project. @throws WeirError `not_found` */
-export async function npmRegistry(): Promise<string> {
-  const text = await ask('npm', ['config', 'get', 'registry', '--location=global']).catch(() =>
-    ask('npm', ['config', 'get', 'registry']),
+export async function npmRegistry(signal?: AbortSignal): Promise<string> {
+  const text = await ask('npm', ['config', 'get', 'registry', '--location=global'], signal).catch(() =>
+    ask('npm', ['config', 'get', 'registry'], signal).catch(() => ''),
   );
   const url = text
     .split('\n')
@@ -22,26 +22,34 @@ export async function npmRegistry(): Promise<string> {
   return url;
 }
 
-/** The index that pip uses: its configuration, its environment, or the default that its own help names. */
-export async function pipIndex(env: Readonly<Record<string, string | undefined>>): Promise<string> {
+/**
+ * The index that pip uses: its environment, its configuration, or the default that its own help names.
+ * @throws WeirError `not_found`
+ */
+export async function pipIndex(
+  env: Readonly<Record<string, string | undefined>>,
+  signal?: AbortSignal,
+): Promise<string> {
   const fromEnvironment = env['PIP_INDEX_URL'];
   if (fromEnvironment !== undefined && fromEnvironment !== '') return fromEnvironment;
-  for (const key of ['install.index-url', 'global.index-url']) {
-    const configured = (await ask('python3', ['-m', 'pip', 'config', 'get', key]).catch(() => '')).trim();
-    if (/^https?:\/\//.test(configured)) return configured;
+  const pip = (...args: string[]): Promise<string> => ask('python3', ['-m', 'pip', ...args], signal).catch(() => '');
+  const [settings, help] = await Promise.all([pip('config', 'list'), pip('install', '--help')]);
+  for (const key of ['install', 'global']) {
+    const configured = new RegExp(`^${key}\\.index-url=['"](https?://[^'"]+)['"]`, 'm').exec(settings)?.[1];
+    if (configured !== undefined) return configured;
   }
-  const help = await ask('python3', ['-m', 'pip', 'install', '--help']).catch(() => '');
   const url = /--index-url[\s\S]*?\(default\s+(https?:\/\/[^\s)]+)\)/.exec(help)?.[1];
   if (url === undefined) throw unknownUpstream('pip', '--pypi-upstream');
   return url;
 }
 
-async function ask(command: string, args: readonly string[]): Promise<string> {
+async function ask(command: string, args: readonly string[], signal: AbortSignal | undefined): Promise<string> {
   // From a neutral folder: a project's own settings are not the machine's.
   const { stdout } = await run(command, args, {
     cwd: tmpdir(),
     timeout: ASK_TIMEOUT_MS,
     env: { ...process.env, NO_COLOR: '1', COLUMNS: '400' },
+    ...(signal === undefined ? {} : { signal }),
   });
   return stdout;
 }

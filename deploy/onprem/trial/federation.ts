@@ -1,16 +1,20 @@
 // One federation on one machine: hub with its database, and one spoke for each unit. Used by `npm start` and by the tour;
 // the parts are the ordinary `weir` commands, so the trial shows nothing that an operator could not type.
 
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { ready, start, stopAll, weirJson, WEIR, type Running } from './processes.ts';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { endDatabase } from './leftovers.ts';
+import { ProcessEnded, ready, start, stopAll, weirJson, type Running } from './processes.ts';
+import { isSetUp, setUp } from './set-up.ts';
+import { together } from './together.ts';
 import { TRIAL_UNITS, type TrialUnit } from './units.ts';
 
-const ROOT = dirname(WEIR);
 const HUB_READY_MS = 60_000;
 const SPOKE_READY_MS = 30_000;
-/** Everything must be gone this long after Ctrl-C. */
-const STOP_MS = 9_000;
+/** Everything must be gone ten seconds after Ctrl-C: this long for the processes, the rest for a database left alone. */
+const STOP_MS = 7_500;
+/** A process whose end explains a failure may be noticed this much later than the failure. */
+const NOTICE_MS = 300;
 
 export interface FederationPorts {
   readonly admin: number;
@@ -32,6 +36,8 @@ export interface FederationOptions {
   readonly settings?: Readonly<Record<string, unknown>>;
   /** Says what is being done, one line each. */
   readonly progress: (line: string) => void;
+  /** Aborted while the start is under way, it ends the start: everything is stopped and the promise rejects with its reason. */
+  readonly signal?: AbortSignal;
 }
 
 export interface Federation {
@@ -45,126 +51,78 @@ export interface Federation {
   weir(...args: string[]): Promise<unknown>;
   startHub(): Promise<void>;
   startSpoke(unit: TrialUnit['name']): Promise<void>;
+  /** Stops every process, the database too when its hub no longer can. */
   stop(): Promise<void>;
 }
 
 /** Starts everything; on the first start of a home it also sets everything up. */
 export async function startFederation(options: FederationOptions): Promise<Federation> {
   const { home, ports, progress } = options;
-  const logs = join(home, 'logs');
-  const env: NodeJS.ProcessEnv = { ...process.env, WEIR_HOME: home, WEIR_HUB: `http://127.0.0.1:${ports.admin}` };
+  const env: NodeJS.ProcessEnv = {
+    // Compiled code is kept, which halves the start of every command; in the home, where nobody else can plant any.
+    NODE_COMPILE_CACHE: join(home, 'compile-cache'),
+    ...process.env,
+    WEIR_HOME: home,
+    WEIR_HUB: `http://127.0.0.1:${ports.admin}`,
+  };
   const running = new Map<string, Running>();
-
   const spokeHome = (unit: string): string => join(home, `spoke-${unit}`);
 
-  async function startHub(): Promise<void> {
-    const hub = start(
-      'hub',
-      [
-        'hub',
-        'run',
-        '--home',
-        join(home, 'hub'),
-        '--admin-port',
-        String(ports.admin),
-        '--federation-port',
-        String(ports.federation),
-        '--join-port',
-        String(ports.join),
-      ],
-      logs,
-      env,
-    );
+  async function startHub(signal?: AbortSignal): Promise<void> {
+    const listening = (['admin', 'federation', 'join'] as const).flatMap((name) => [
+      `--${name}-port`,
+      String(ports[name]),
+    ]);
+    const hub = start('hub', ['hub', 'run', '--home', join(home, 'hub'), ...listening], home, env);
     running.set('hub', hub);
-    await ready(hub, () => answers(`http://127.0.0.1:${ports.admin}/readyz`), HUB_READY_MS);
+    await ready(hub, () => answers(`http://127.0.0.1:${ports.admin}/readyz`), HUB_READY_MS, signal);
   }
 
-  async function startSpoke(unit: TrialUnit['name']): Promise<void> {
-    const spoke = start(`spoke-${unit}`, ['spoke', 'run', '--home', spokeHome(unit)], logs, env);
+  async function startSpoke(unit: TrialUnit['name'], signal?: AbortSignal): Promise<void> {
+    const spoke = start(`spoke-${unit}`, ['spoke', 'run', '--home', spokeHome(unit)], home, env);
     running.set(unit, spoke);
-    await ready(spoke, () => answers(`http://127.0.0.1:${ports.spokes[unit] + 1}/readyz`), SPOKE_READY_MS);
+    await ready(spoke, () => answers(`http://127.0.0.1:${ports.spokes[unit] + 1}/readyz`), SPOKE_READY_MS, signal);
   }
 
-  const weir = (...args: string[]): Promise<unknown> => weirJson(args, env);
-  const federation: Federation = {
+  async function stop(): Promise<void> {
+    // Spokes first: they hand their last rows to a hub that still listens.
+    const spokes = [...running].filter(([name]) => name !== 'hub').map(([, spoke]) => spoke);
+    const hub = running.get('hub');
+    await stopAll([spokes, hub === undefined ? [] : [hub]], STOP_MS);
+    await endDatabase(home);
+  }
+
+  /** A process that died is the cause of whatever failed after it. */
+  async function causeOf(thrown: unknown): Promise<unknown> {
+    if (options.signal?.aborted === true || thrown instanceof ProcessEnded) return thrown;
+    await delay(NOTICE_MS);
+    const dead = [...running.values()].find((part) => !part.alive());
+    return dead === undefined ? thrown : new ProcessEnded(dead, 'during the start');
+  }
+
+  try {
+    progress('starting the hub and its database');
+    if (isSetUp(home)) await startHub(options.signal);
+    else await setUp({ ...options, env, spokeHome, startHub });
+    progress(`starting the spokes of ${TRIAL_UNITS.map(({ name }) => name).join(' and ')}`);
+    await together(options.signal, (all) => TRIAL_UNITS.map(({ name }) => startSpoke(name, all)));
+  } catch (thrown) {
+    const cause = await causeOf(thrown);
+    await stop();
+    throw cause;
+  }
+  return {
     options,
     env,
     hub: () => present(running, 'hub'),
     spoke: (unit) => present(running, unit),
     registryUrl: (unit) => `http://127.0.0.1:${ports.spokes[unit]}`,
     spokeHome,
-    weir,
-    startHub,
-    startSpoke,
-    async stop() {
-      // Spokes first: they hand their last rows to a hub that still listens.
-      await stopAll(
-        [...TRIAL_UNITS.map(({ name }) => running.get(name)), running.get('hub')].filter((part) => part !== undefined),
-        STOP_MS,
-      );
-    },
+    weir: (...args) => weirJson(args, env),
+    startHub: () => startHub(),
+    startSpoke: (unit) => startSpoke(unit),
+    stop,
   };
-
-  try {
-    progress('starting the hub and its database');
-    await startHub();
-    if (!existsSync(join(home, 'ready'))) await setUp(federation, options);
-    for (const { name } of TRIAL_UNITS) {
-      progress(`starting the spoke of ${name}`);
-      await startSpoke(name);
-    }
-  } catch (thrown) {
-    await federation.stop();
-    throw thrown;
-  }
-  return federation;
-}
-
-/** First start: units, policy, and an invitation for each spoke. Safe to repeat after an interruption. */
-async function setUp(federation: Federation, options: FederationOptions): Promise<void> {
-  const { home, ports, progress } = options;
-  const scratch = join(home, 'setup');
-  mkdirSync(scratch, { recursive: true });
-  const known = new Set(names(await federation.weir('unit', 'list')));
-  for (const unit of TRIAL_UNITS) {
-    if (known.has(unit.name)) continue;
-    progress(`creating unit ${unit.name}`);
-    const file = join(scratch, `${unit.name}.json`);
-    writeFileSync(file, JSON.stringify({ ...unit.settings, ...options.settings }));
-    await federation.weir('unit', 'create', unit.name, '--settings', file);
-  }
-  progress('publishing the sample datasets');
-  await federation.weir('intel', 'publish', options.intel ?? join(ROOT, 'policies', 'intel', 'intel.json'));
-  progress('publishing the policy floor (gates, compile, sign)');
-  await federation.weir('floor', 'publish', join(ROOT, 'policies'), '--note', 'first floor');
-  for (const unit of TRIAL_UNITS) {
-    progress(`publishing the overlay of ${unit.name}`);
-    await federation.weir('overlay', 'publish', unit.name, join(ROOT, unit.overlay), '--note', 'first overlay');
-  }
-  for (const unit of TRIAL_UNITS) {
-    if (existsSync(join(federation.spokeHome(unit.name), 'identity', 'identity.json'))) continue;
-    progress(`enrolling the spoke of ${unit.name}`);
-    const invitation = (await federation.weir('spoke', 'invite', '--unit', unit.name, '--name', unit.spoke)) as {
-      join_token: string;
-      ca_pin: string;
-    };
-    const tokenFile = join(scratch, `${unit.spoke}.token`);
-    writeFileSync(tokenFile, invitation.join_token, { mode: 0o600 });
-    const port = ports.spokes[unit.name];
-    await federation.weir(
-      ...['spoke', 'init', '--home', federation.spokeHome(unit.name), '--name', unit.spoke],
-      ...['--hub', `127.0.0.1:${ports.join}`, '--ca-pin', invitation.ca_pin, '--token-file', tokenFile],
-      ...['--port', String(port), '--admin-port', String(port + 1)],
-      ...(options.npmUpstream === '' ? [] : ['--npm-upstream', options.npmUpstream]),
-      ...(options.pypiUpstream === '' ? [] : ['--pypi-upstream', options.pypiUpstream]),
-    );
-  }
-  writeFileSync(join(home, 'ready'), '');
-}
-
-function names(answer: unknown): readonly string[] {
-  const { units } = answer as { units?: readonly { name: string }[] };
-  return (units ?? []).map(({ name }) => name);
 }
 
 function present(running: ReadonlyMap<string, Running>, name: string): Running {

@@ -1,13 +1,16 @@
-// Looks before it leaps: a home that can be written, room on the disk, ports that are free, and no other trial at work in
-// the same home. Each problem is one sentence with its remedy.
+// Looks before it leaps: a home that can be written, room on the disk, ports that are free, a policy compiler that runs, and
+// no other trial at work in the same home. Each problem is one sentence with its remedy.
 
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, linkSync, mkdirSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { TrialError } from './processes.ts';
+import { isProcess } from './leftovers.ts';
+import { readPid, TrialError } from './processes.ts';
 
 /** Room that the trial asks for before it starts, bytes. */
 const FREE_BYTES_MIN = 2 ** 30;
+/** How the supervisor of a home shows in a process list. */
+const SUPERVISOR = 'start.ts';
 
 export function prepareHome(home: string): void {
   try {
@@ -17,8 +20,7 @@ export function prepareHome(home: string): void {
     writeFileSync(probe, '');
     rmSync(probe);
   } catch (thrown) {
-    const code = (thrown as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw new TrialError(`the home ${home} cannot be written (${code}): choose another with --home DIR or WEIR_HOME`);
+    throw unusable(home, (thrown as NodeJS.ErrnoException).code ?? 'unknown error');
   }
   const { bavail, bsize } = statfsSync(home);
   const free = bavail * bsize;
@@ -29,19 +31,54 @@ export function prepareHome(home: string): void {
   }
 }
 
-/** Marks the home as in use by this process; a mark left by a dead process is taken over. */
+function unusable(home: string, code: string): TrialError {
+  const why =
+    code === 'EEXIST' || code === 'ENOTDIR'
+      ? 'is not a folder'
+      : code === 'ENOSPC'
+        ? 'has no space left on its disk'
+        : `cannot be written (${code})`;
+  return new TrialError(`the home ${home} ${why}: choose another with --home DIR or WEIR_HOME`);
+}
+
+/** Marks the home as in use by this process; a mark left by a dead process is taken over. Returns what gives it up. */
 export function takeHome(home: string): () => void {
   const mark = join(home, 'trial.pid');
-  if (existsSync(mark)) {
-    const pid = Number(readFileSync(mark, 'utf8'));
-    if (Number.isInteger(pid) && pid > 0 && pid !== process.pid && isAlive(pid)) {
-      throw new TrialError(
-        `a federation is already running in ${home} (process ${pid}): stop it with Ctrl-C or \`kill ${pid}\`, or choose another --home`,
-      );
+  const mine = `${mark}.${process.pid}`;
+  writeFileSync(mine, `${process.pid}\n`);
+  try {
+    // A link is made by one process only, however many start at once.
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        linkSync(mine, mark);
+        return () => rmSync(mark, { force: true });
+      } catch (thrown) {
+        if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST' || attempt > 3) throw thrown;
+      }
+      const pid = readPid(mark);
+      if (pid !== process.pid && isProcess(pid, [SUPERVISOR])) {
+        throw new TrialError(
+          `a federation is already running in ${home} (process ${pid}): stop it with Ctrl-C or \`kill ${pid}\`, or choose another --home`,
+        );
+      }
+      rmSync(mark, { force: true });
     }
+  } finally {
+    rmSync(mine, { force: true });
   }
-  writeFileSync(mark, String(process.pid));
-  return () => rmSync(mark, { force: true });
+}
+
+/** The compiler that the hub will be given; without WEIR_OPA it looks for one itself. */
+export function requireCompiler(env: Readonly<Record<string, string | undefined>>): void {
+  const named = env['WEIR_OPA'] ?? '';
+  if (named === '') return;
+  try {
+    accessSync(named, constants.X_OK);
+    if (statSync(named).isFile()) return;
+  } catch {
+    // Told below, as a folder is.
+  }
+  throw new TrialError(`WEIR_OPA names ${named}, which is no program that can be run: correct it or unset it`);
 }
 
 export async function requireFreePorts(ports: Readonly<Record<string, number>>): Promise<void> {
@@ -63,13 +100,4 @@ function isFree(port: number): Promise<boolean> {
     server.on('error', () => resolve(false));
     server.listen({ host: '127.0.0.1', port, exclusive: true }, () => server.close(() => resolve(true)));
   });
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,9 +1,15 @@
 // `npm start`: the whole federation on this machine, until Ctrl-C.
 
+import { resolve as absolute } from 'node:path';
+import { WeirError } from '../../../shared/errors/weir-error.ts';
 import { startFederation, type Federation } from './federation.ts';
+import { endLeftovers } from './leftovers.ts';
 import { readOptions, USAGE, type TrialOptions } from './options.ts';
-import { prepareHome, requireFreePorts, takeHome } from './preflight.ts';
-import { TrialError } from './processes.ts';
+import { prepareHome, requireCompiler, requireFreePorts, takeHome } from './preflight.ts';
+import { TrialError, type Running } from './processes.ts';
+
+/** A start that was interrupted before everything ran. */
+const EXIT_INTERRUPTED = 130;
 
 async function main(): Promise<number> {
   let options: TrialOptions;
@@ -17,23 +23,31 @@ async function main(): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
-  const say = (line: string): void => void process.stderr.write(`… ${line}\n`);
   prepareHome(options.home);
   const release = takeHome(options.home);
-  const stopping = new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve());
-  });
   try {
-    await requireFreePorts({
-      '--admin-port': options.adminPort,
-      '--federation-port': options.federationPort,
-      '--join-port': options.joinPort,
-      '--payments-port': options.paymentsPort,
-      '--payments-port (its admin port is the next one)': options.paymentsPort + 1,
-      '--research-port': options.researchPort,
-      '--research-port (its admin port is the next one)': options.researchPort + 1,
-    });
-    const starting = startFederation({
+    return await run(options, stopSignal());
+  } finally {
+    release();
+  }
+}
+
+async function run(options: TrialOptions, stopping: AbortSignal): Promise<number> {
+  const left = await endLeftovers(options.home);
+  if (left.length > 0) say(`stopped what an earlier run had left behind: ${left.join(', ')}`);
+  requireCompiler(process.env);
+  await requireFreePorts({
+    '--admin-port': options.adminPort,
+    '--federation-port': options.federationPort,
+    '--join-port': options.joinPort,
+    '--payments-port': options.paymentsPort,
+    '--payments-port (its admin port is the next one)': options.paymentsPort + 1,
+    '--research-port': options.researchPort,
+    '--research-port (its admin port is the next one)': options.researchPort + 1,
+  });
+  let federation: Federation;
+  try {
+    federation = await startFederation({
       home: options.home,
       ports: {
         admin: options.adminPort,
@@ -44,34 +58,46 @@ async function main(): Promise<number> {
       npmUpstream: options.npmUpstream,
       pypiUpstream: options.pypiUpstream,
       progress: say,
+      signal: stopping,
     });
-    const federation = await starting;
-    process.stdout.write(options.json ? `${JSON.stringify(addresses(options))}\n` : banner(options));
-    const reason = await Promise.race([
-      stopping.then(() => 'asked to stop'),
-      federation.hub().ended.then(() => 'hub'),
-      federation.spoke('payments').ended.then(() => 'payments'),
-      federation.spoke('research').ended.then(() => 'research'),
-    ]);
-    if (reason !== 'asked to stop') await tellLoss(federation, reason, stopping);
-    say('stopping');
-    await federation.stop();
-    say('stopped; `npm start` resumes this state');
-    return 0;
-  } finally {
-    release();
+  } catch (thrown) {
+    if (!stopping.aborted) throw thrown;
+    say('stopped before everything ran; `npm start` goes on from here');
+    return EXIT_INTERRUPTED;
   }
+  process.stdout.write(options.json ? `${JSON.stringify(addresses(options))}\n` : banner(options));
+  for (const part of [federation.hub(), federation.spoke('payments'), federation.spoke('research')])
+    void part.ended.then(() => stopping.aborted || tellLoss(part));
+  await aborted(stopping);
+  say('stopping');
+  await federation.stop();
+  say('stopped; `npm start` resumes this state');
+  return 0;
+}
+
+function say(line: string): void {
+  process.stderr.write(`… ${line}\n`);
+}
+
+/** Aborts at the first signal that asks to stop. Npm passes on what the terminal has sent already: more mean nothing new. */
+function stopSignal(): AbortSignal {
+  const stopping = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort());
+  return stopping.signal;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 /** One part ended by itself: the others go on, which is the point of a federation, but somebody should know. */
-async function tellLoss(federation: Federation, name: string, stopping: Promise<void>): Promise<void> {
-  const running = name === 'hub' ? federation.hub() : federation.spoke(name as 'payments' | 'research');
-  process.stderr.write(
-    name === 'hub'
-      ? `! the hub has ended; the spokes keep enforcing from their last bundle. Its log: ${running.logFile}. Ctrl-C, then npm start, brings it back.\n`
-      : `! the spoke of ${name} has ended. Its log: ${running.logFile}. Ctrl-C, then npm start, brings it back.\n`,
-  );
-  await stopping;
+function tellLoss({ name, logFile }: Running): void {
+  const meaning =
+    name === 'hub' ? 'the hub has ended; the spokes keep enforcing from their last bundle' : `${name} has ended`;
+  process.stderr.write(`! ${meaning}. Its log: ${logFile}. Ctrl-C, then npm start, brings it back.\n`);
 }
 
 function addresses(options: TrialOptions): Readonly<Record<string, string>> {
@@ -85,6 +111,8 @@ function addresses(options: TrialOptions): Readonly<Record<string, string>> {
 
 function banner(options: TrialOptions): string {
   const { hub = '', payments = '', research = '' } = addresses(options);
+  // Commands look for a hub in .weir below the present folder.
+  const weir = options.home === absolute('.weir') ? 'npx weir' : `WEIR_HOME=${options.home} npx weir`;
   return `
 Weir is running.
 
@@ -102,9 +130,9 @@ Point a client at payments (or research):
 
 See what was decided:
 
-  npx weir audit tail            every decision as the hub receives it
-  npx weir why CODE              the story behind a refusal
-  npx weir fleet list            which spoke runs which bundle
+  ${weir} audit tail            every decision as the hub receives it
+  ${weir} why CODE              the story behind a refusal
+  ${weir} fleet list            which spoke runs which bundle
 
 Ctrl-C stops everything; npm start resumes. npm run demo is a guided tour.
 `;
@@ -113,7 +141,8 @@ Ctrl-C stops everything; npm start resumes. npm run demo is a guided tour.
 try {
   process.exitCode = await main();
 } catch (thrown) {
-  if (!(thrown instanceof TrialError)) throw thrown;
-  process.stderr.write(`weir: ${thrown.message}\n`);
+  if (thrown instanceof TrialError) process.stderr.write(`weir: ${thrown.message}\n`);
+  else if (thrown instanceof WeirError) process.stderr.write(`weir: ${thrown.message}: ${thrown.next}\n`);
+  else throw thrown;
   process.exitCode = 1;
 }
