@@ -44,6 +44,8 @@ export interface UnitPlan {
   readonly settings?: Readonly<Record<string, unknown>>;
   /** Folder of overlay sources, relative to the repository. */
   readonly overlay?: string;
+  /** Instead of the federation's. */
+  readonly pypiUpstream?: string;
 }
 
 export interface LocalFederationOptions {
@@ -304,7 +306,10 @@ async function enrol(console: Console, unit: string, home: string, options: Loca
       listen: { host: '127.0.0.1', port: 0 },
       admin: { host: '127.0.0.1', port: 0 },
       hub: joined.federationAddresses,
-      upstreams: { npm: { url: options.npmUpstream }, pypi: { url: options.pypiUpstream } },
+      upstreams: {
+        npm: { url: options.npmUpstream },
+        pypi: { url: options.units.find((each) => each.name === unit)?.pypiUpstream ?? options.pypiUpstream },
+      },
       limits: { spool_segment_bytes: 1 << 20, spool_bytes: 64 << 20, ...options.spokeLimits },
     }),
   );
