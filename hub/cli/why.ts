@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { AuditQueryService } from '@weir/proto/weir/console/v1/console_pb.ts';
 import { type Rules, rulesSchema } from '@weir/shared/bundle/layers.ts';
 import type { AuditRow, RowRule } from '@weir/shared/audit/row.ts';
+import { fullName, parsePurl } from '@weir/shared/domain/coordinate.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import { connect, type ConnectionOptions, withConnection } from './connection.ts';
 import { printable, printFields, printJson, printLine, settle } from './output.ts';
@@ -20,20 +21,23 @@ export function registerWhy(program: Command): void {
         bytes.byteLength === 0 ? undefined : rulesSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
       const row = rowOf(stored);
       if (options.json === true)
-        printJson({ ...(rowJson(stored) as object), reasons: row.rules.map((rule) => reason(rule, rules)) });
+        printJson({
+          ...(rowJson(stored) as object),
+          reasons: row.rules.map((rule) => reason(rule, rules, subjectValues(row))),
+        });
       else tell(row, rules);
     }),
   );
 }
 
 /** What is known of one rule's part in a decision. */
-export function reason(rule: RowRule, rules: Rules | undefined) {
+export function reason(rule: RowRule, rules: Rules | undefined, subject: SubjectValues) {
   const meta = rules?.rules.find(({ id }) => id === rule.rule);
   const text = rules?.texts[rule.code];
   return {
     ...rule,
     title: text?.title ?? meta?.title ?? rule.code,
-    detail: fill(text?.detail ?? meta?.description ?? '', rule.facts),
+    detail: fill(text?.detail ?? meta?.description ?? '', { ...rule.facts, ...subject }),
     solution: meta?.solution ?? '',
     override: meta?.override ?? 'none',
   };
@@ -55,7 +59,7 @@ function tell(row: AuditRow, rules: Rules | undefined): void {
     ['record', `${row.log} #${row.index}`],
   ]);
   for (const rule of row.rules) {
-    const { title, detail, solution } = reason(rule, rules);
+    const { title, detail, solution } = reason(rule, rules, subjectValues(row));
     const lowered =
       rule.effective === rule.level ? rule.level : `${rule.level}, lowered to ${rule.effective} by ${rule.exception}`;
     printLine(`\n${rule.rule} (${rule.layer}): ${printable(title)} → ${lowered}`);
@@ -63,6 +67,16 @@ function tell(row: AuditRow, rules: Rules | undefined): void {
     if (solution !== '') printLine(`  what to do: ${printable(solution)}`);
   }
   if (row.rules.length === 0) printLine('\nno rule spoke: the outcome itself says why');
+}
+
+type SubjectValues = Readonly<Record<'name' | 'version' | 'subject' | 'purl', string>>;
+
+/** What every text may name; of a package's own page there is no version. */
+function subjectValues(row: AuditRow): SubjectValues {
+  const subject = parsePurl(row.subject.purl);
+  const name = subject === undefined ? row.subject.purl : fullName(subject);
+  const version = subject?.version ?? '';
+  return { name, version, subject: version === '' ? name : `${name}@${version}`, purl: row.subject.purl };
 }
 
 /** `{name}` placeholders from the facts; one that has no fact stays visible. */

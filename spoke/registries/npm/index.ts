@@ -90,6 +90,8 @@ function upstreamFile(release: Release): string {
   return url.slice(url.lastIndexOf('/') + 1);
 }
 
+/** Yarn from 2 on leaves its HTTP library's own name standing; whoever else uses that library is answered as Yarn is. */
 function clientFamily(userAgent: string): string {
+  if (userAgent.startsWith('got (')) return 'yarn';
   return /^(npm|pnpm|yarn)\//.exec(userAgent)?.[1] ?? 'other';
 }

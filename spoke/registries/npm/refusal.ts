@@ -51,7 +51,10 @@ export function notice(
   const told = hidden.filter((version) => version.notice);
   if (told.length === 0) return [];
   const newest = told.toSorted((a, b) => compareVersions(b.version, a.version)).slice(0, NOTICE_VERSIONS_MAX);
-  const listed = newest.map((version) => `${version.version}${reason(version)}`).join('; ');
+  const byReason = Map.groupBy(newest, reason);
+  const listed = [...byReason]
+    .map(([why, versions]) => `${versions.map(({ version }) => version).join(', ')}${why}`)
+    .join('; ');
   const more = told.length > newest.length ? ` and ${told.length - newest.length} more` : '';
   const taken = preferred === '' ? '' : ` A plain install takes ${preferred}.`;
   const text = `Weir hid ${fullName(name)} ${clip(listed, NOTICE_CHARS_MAX - 80)}${more}.${taken}`;
