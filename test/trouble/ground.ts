@@ -4,6 +4,7 @@
 import { connect } from 'node:net';
 import {
   startLocalFederation,
+  until,
   type LocalFederation,
   type LocalFederationOptions,
 } from '../federation/local-federation.ts';
@@ -58,6 +59,12 @@ export async function prepareGround(
     const federation = cleanup.use(
       await startLocalFederation({ ...options, npmUpstream: npm.origin, pypiUpstream: pypi.indexUrl }),
     );
+    for (const { name } of options.units) {
+      // The first activation is written down a moment after it counts.
+      const isTold = async (): Promise<boolean> =>
+        (await federation.rows(name)).some(({ outcome }) => outcome === 'bundle_activated');
+      await until(isTold, `the log of ${name} tells of its first bundle`);
+    }
     const rows = async (unit: string): Promise<readonly Row[]> => (await federation.rows(unit)) as unknown as Row[];
     return {
       federation,

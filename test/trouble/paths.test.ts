@@ -11,7 +11,7 @@ let ground: Ground;
 before(async () => {
   ground = await prepareGround({ units: [{ name: 'payments' }] });
 });
-after(() => ground[Symbol.asyncDispose]());
+after(() => ground?.[Symbol.asyncDispose]());
 
 /** The answer and the one row that it left; upstream must not have noticed. */
 async function oneRow(send: (origin: string) => Promise<RawAnswer>): Promise<{ answer: RawAnswer; row: Row }> {

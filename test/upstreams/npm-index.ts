@@ -50,7 +50,8 @@ export async function startNpmIndex(options: NpmIndexOptions = {}): Promise<NpmI
     const answer = answerFor(path, request);
     const spoiled = trouble.find(path);
     if (spoiled !== undefined) {
-      await sendTroubled(response, answer ?? { headers: {}, body: Buffer.alloc(0) }, spoiled);
+      const whole = answer ?? { headers: {}, body: Buffer.alloc(0) };
+      trouble.sentBytes += await sendTroubled(response, whole, spoiled);
     } else if (answer === undefined) {
       response.writeHead(404, { 'content-type': 'application/json' });
       response.end('{"error":"not_found"}');

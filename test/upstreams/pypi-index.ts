@@ -60,7 +60,8 @@ export async function startPypiIndex(options: PypiIndexOptions = {}): Promise<Py
     const answer = answerFor(path, request);
     const spoiled = trouble.find(path);
     if (spoiled !== undefined) {
-      await sendTroubled(response, answer ?? { headers: {}, body: Buffer.alloc(0) }, spoiled);
+      const whole = answer ?? { headers: {}, body: Buffer.alloc(0) };
+      trouble.sentBytes += await sendTroubled(response, whole, spoiled);
     } else if (answer === undefined) {
       response.writeHead(404, { 'content-type': 'text/plain' });
       response.end('no such thing');

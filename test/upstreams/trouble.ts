@@ -31,8 +31,15 @@ export interface Answer {
   readonly body: Uint8Array;
 }
 
-/** Sends the answer in the way that the trouble spoils it. */
-export async function sendTroubled(response: ServerResponse, answer: Answer, trouble: Trouble): Promise<void> {
+/** Sends the answer in the way that the trouble spoils it; resolves with the bytes that the connection took of it. */
+export async function sendTroubled(response: ServerResponse, answer: Answer, trouble: Trouble): Promise<number> {
+  const before = response.socket?.bytesWritten ?? 0;
+  const { socket } = response;
+  await spoil(response, answer, trouble);
+  return (socket?.bytesWritten ?? 0) - before;
+}
+
+async function spoil(response: ServerResponse, answer: Answer, trouble: Trouble): Promise<void> {
   const { headers, body } = answer;
   switch (trouble.kind) {
     case 'hang':
@@ -111,6 +118,8 @@ function drained(response: ServerResponse): Promise<void> {
 /** Which path misbehaves how; the first match counts. */
 export class TroubleTable {
   readonly #entries: { readonly path: RegExp; readonly trouble: Trouble }[] = [];
+  /** Bytes of spoilt answers that connections took so far. */
+  sentBytes = 0;
 
   /** @param path a path as requested (without query), or a pattern over it */
   set(path: string | RegExp, trouble: Trouble): void {
