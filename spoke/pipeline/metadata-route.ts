@@ -159,17 +159,7 @@ export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler 
       const subject = { ...route.name, version: '' };
       const early = judgeName(ports, exchange, 'metadata', route.name);
       if (early !== undefined && rank(early.level) >= rank('pending') && policy.settings.mode === 'block') {
-        const refusal = refusedByPolicy(ports.facts, exchange, early, subject, '', 'metadata', {
-          file: '',
-          digest: '',
-        });
-        const { representation, detail } = route;
-        const view = adapter.refusedName?.(route.name, exchange.code, {
-          publicBase: exchange.publicBase,
-          representation,
-          detail,
-        });
-        return view === undefined ? refusal : { ...refusal, reply: { kind: 'bytes', reply: standIn(view) } };
+        return refusedByPolicy(ports.facts, exchange, early, subject, '', 'metadata', { file: '', digest: '' });
       }
       const found = await ports.metadata.read(adapter, route.name, exchange.signal);
       if (found.kind === 'not_found') {
@@ -235,15 +225,6 @@ export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler 
       return { status: 304, reasonPhrase: 'Not Modified', headers, body: Buffer.alloc(0) };
     return { status: 200, reasonPhrase: 'OK', headers, body: await encodedBody(prepared, encoding) };
   }
-}
-
-/** Kept by nobody, since the code on it belongs to one request. */
-function standIn(view: View): ClientReply {
-  const headers: [string, string][] = [
-    ['content-type', view.contentType],
-    ['cache-control', 'no-store'],
-  ];
-  return { status: 200, reasonPhrase: 'OK', headers, body: view.body };
 }
 
 /** The first coding of ours that the client takes without a reservation. */

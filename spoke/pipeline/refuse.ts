@@ -6,7 +6,7 @@ import { purl } from '@weir/shared/domain/coordinate.ts';
 import type { Reason, Verdict } from '@weir/shared/domain/verdict.ts';
 import type { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { Action } from '@weir/shared/policy/input.ts';
-import type { Refusal } from '../registries/adapter.ts';
+import type { ClientReply, Refusal } from '../registries/adapter.ts';
 import { refusalOfError, refusalOfVerdict, type RefusalContext } from '../response/refusal.ts';
 import { judged, UNJUDGED, type Answer, type Exchange, type KnownExchange } from './exchange.ts';
 import type { SpokeFacts } from './ports.ts';
@@ -43,12 +43,12 @@ export function refusedByPolicy(
   action: Action,
   row: { readonly file: string; readonly digest: string },
 ): Answer {
-  const { policy, adapter, client } = exchange;
+  const { policy } = exchange;
   const context = refusalContext(facts, exchange, subject, policy.digest);
   const refusal = refusalOfVerdict(verdict, policy.rules, allowedInstead, { ...context, subject });
   return {
     ...judged(verdict),
-    reply: { kind: 'bytes', reply: adapter.renderRefusal(refusal, client) },
+    reply: { kind: 'bytes', reply: replyOf(exchange, refusal) },
     outcome: 'refused',
     action,
     purl: purl(subject),
@@ -87,10 +87,7 @@ export function refusedByHost(
     reasons: [reason],
     exceptions: [],
     input: '',
-    reply: {
-      kind: 'bytes',
-      reply: exchange.adapter.renderRefusal({ ...refusal, rules: [reason.rule] }, exchange.client),
-    },
+    reply: { kind: 'bytes', reply: replyOf(exchange, { ...refusal, rules: [reason.rule] }) },
     outcome,
     action,
     purl: refusal.purl,
@@ -131,6 +128,24 @@ const CAUSES: Readonly<Partial<Record<WeirError['code'], { readonly cause: HostC
   spool_failed: { cause: 'spool', outcome: 'spool_failed' },
   engine_failed: { cause: 'bundle', outcome: 'engine_failed' },
 };
+
+/** The refusal in the client's dialect; of an index document perhaps as a page that leads to it. */
+function replyOf(exchange: Exchange, refusal: Refusal): ClientReply {
+  const { adapter, route, client, publicBase } = exchange;
+  if (route.kind === 'metadata') {
+    const { representation, detail } = route;
+    const page = adapter.standIn?.(route.name, refusal, client, { publicBase, representation, detail });
+    if (page !== undefined) {
+      const headers: [string, string][] = [
+        ['content-type', page.contentType],
+        ['cache-control', 'no-store'],
+        ['x-weir-code', refusal.code],
+      ];
+      return { status: 200, reasonPhrase: 'OK', headers, body: page.body };
+    }
+  }
+  return adapter.renderRefusal(refusal, client);
+}
 
 /** Upstream has no such thing: its own answer, not a refusal. */
 export function notFound(exchange: KnownExchange, subject: Named, action: Action, detail: string, file = ''): Answer {

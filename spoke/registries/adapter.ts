@@ -164,8 +164,8 @@ export interface Refusal {
   /** Where a person reads more or asks; '' when the spoke has no console URL. */
   readonly requestUrl: string;
   readonly bundle: string;
-  /** True when the credentials are what is wrong, whatever the status. */
-  readonly signIn?: boolean;
+  /** Present when the credentials are what is wrong, whatever the status: none were sent, or those sent are not accepted. */
+  readonly signIn?: 'missing' | 'rejected';
 }
 
 export interface ClientReply {
@@ -253,11 +253,11 @@ export interface Adapter {
     name: PackageName,
   ): readonly (readonly [string, string])[];
   /**
-   * A page that stands in for the index document of a name that is refused before upstream is asked, where clients keep a
-   * refused page's reason to themselves: it lists one file, which is refused in words. Not there, or undefined for a
-   * representation that nothing installs from: the document is refused itself.
+   * A page in place of a refused index document, for clients that keep a refused page's reason to themselves: it lists one
+   * file that nobody has, so that the client asks for it and is refused again where it listens. Undefined (or no such
+   * member): the document itself is refused.
    */
-  refusedName?(name: PackageName, code: RequestCode, context: ViewContext): View | undefined;
+  standIn?(name: PackageName, refusal: Refusal, client: string, context: ViewContext): View | undefined;
   /** As `notice`, on a served artifact: what policy has to say about the very version that is being installed. */
   advice(advised: AdvisedVersion, name: PackageName, client: string): readonly (readonly [string, string])[];
   /**

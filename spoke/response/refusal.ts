@@ -68,7 +68,8 @@ export function refusalOfAuthentication(
   context: RefusalContext,
 ): Refusal {
   const text = SIGN_INS[refused.reason];
-  return { ...base(context), status: refused.status, title: text.title, detail: text.detail, signIn: true };
+  const signIn = refused.reason === 'missing' ? 'missing' : 'rejected';
+  return { ...base(context), status: refused.status, title: text.title, detail: text.detail, signIn };
 }
 
 /** Anything that went wrong on the way. The error's message is safe to show; its internals are not and stay out. */

@@ -7,7 +7,7 @@ import { normalizeName } from './names.ts';
 import { compareVersions } from './pep440.ts';
 import { type ParsedIndex, readMetadata } from './read-metadata.ts';
 import { renderRefusal } from './refusal.ts';
-import { refusedName } from './refused-name.ts';
+import { standIn } from './stand-in.ts';
 import { METADATA_SUFFIX, match } from './route.ts';
 import { answerService } from './service.ts';
 import { renderView } from './view.ts';
@@ -32,7 +32,7 @@ export const pypi: Adapter = {
   metadataRequest: (name) => ({ path: `${name.name}/`, accept: ACCEPT }),
   readMetadata,
   renderView,
-  refusedName,
+  standIn,
   // Neither pip nor uv prints anything on success. What is hidden they learn from a yank (`ViewContext.flagged`); a version
   // that is served cannot be marked so, since they would avoid it.
   notice: () => [],

@@ -21,6 +21,6 @@ export function renderRefusal(refusal: Refusal, client: string): ClientReply {
 
 function statusFor(refusal: Refusal, client: string): number {
   // On an index page pip and uv blame the credentials for a 401 and are silent or misleading about a 403.
-  if (refusal.signIn === true) return 401;
+  if (refusal.signIn !== undefined) return 401;
   return client === 'pip' && RETRIED_BY_PIP.has(refusal.status) ? REPORTED_AT_ONCE : refusal.status;
 }

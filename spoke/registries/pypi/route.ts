@@ -10,7 +10,7 @@ import type { RequestTarget, Route } from '../adapter.ts';
 import { chooseRepresentation } from './accept.ts';
 import { readFileName } from './file-name.ts';
 import { normalProject } from './names.ts';
-import { isStandIn } from './refused-name.ts';
+import { isStandIn } from './stand-in.ts';
 
 export const METADATA_SUFFIX = '.metadata';
 /** File systems and archives end here; longer names are nobody's distribution. */

@@ -156,8 +156,8 @@ test('npm notices', () => {
 });
 
 test('Yarn is told of bad credentials by a status whose reason it prints', () => {
-  assert.equal(npm.renderRefusal({ ...tooNew, status: 401, signIn: true }, 'yarn').status, 403);
-  assert.equal(npm.renderRefusal({ ...tooNew, status: 401, signIn: true }, 'npm').status, 401);
+  assert.equal(npm.renderRefusal({ ...tooNew, status: 401, signIn: 'rejected' }, 'yarn').status, 403);
+  assert.equal(npm.renderRefusal({ ...tooNew, status: 401, signIn: 'rejected' }, 'npm').status, 401);
 });
 
 test('npm advice on a served version, for npm alone', () => {

@@ -145,10 +145,10 @@ test('a hidden version with a flag stays listed, yanked: only an exact pin takes
   assert.notEqual(view.preferred, '1.0');
 });
 
-test('a refused name has a page with one file, which leads to the refusal of the name', () => {
+test('where clients keep the reason of a page to themselves, a page with one file leads them to it', () => {
   const context = { publicBase: '', detail: '' };
   for (const representation of ['json', 'html', 'html-v1']) {
-    const view = pypi.refusedName?.(NAME, '7K3MQ9ZD' as RequestCode, { ...context, representation });
+    const view = pypi.standIn?.(NAME, refusal, 'pip', { ...context, representation });
     const page = view?.body.toString() ?? '';
     const link = /\.\.\/\.\.(\/files\/[^"#]+)/.exec(page)?.[1] ?? '';
     const segments = link.slice(1).split('/').map(decodeURIComponent);
@@ -156,13 +156,26 @@ test('a refused name has a page with one file, which leads to the refusal of the
     const route = pypi.match({ method: 'GET', path: link, segments, query: '', headers: {} });
     assert.deepEqual(route, { kind: 'artifact', coordinate: { ...NAME, version: '' }, file: segments[2] });
   }
-  const legacy = { ...context, representation: 'legacy-json' };
-  assert.equal(pypi.refusedName?.(NAME, '7K3MQ9ZD' as RequestCode, legacy), undefined);
+  const cases: readonly [string, Partial<Refusal>, boolean][] = [
+    ['pip', { status: 502 }, true],
+    ['pip', { status: 404 }, false],
+    ['pip', { status: 401, signIn: 'rejected' }, true],
+    ['pip', { status: 401, signIn: 'missing' }, false],
+    ['uv', {}, true],
+    ['uv', { status: 502 }, false],
+    ['uv', { status: 401, signIn: 'rejected' }, false],
+    ['other', {}, false],
+  ];
+  for (const [client, over, expected] of cases) {
+    const page = pypi.standIn?.(NAME, { ...refusal, ...over }, client, { ...context, representation: 'html' });
+    assert.equal(page !== undefined, expected, `${client} ${JSON.stringify(over)}`);
+  }
+  assert.equal(pypi.standIn?.(NAME, refusal, 'pip', { ...context, representation: 'legacy-json' }), undefined);
 });
 
 test('bad credentials are a 401 for clients that are silent about anything else', () => {
   for (const client of ['pip', 'uv']) {
-    assert.equal(pypi.renderRefusal({ ...refusal, status: 403, signIn: true }, client).status, 401);
+    assert.equal(pypi.renderRefusal({ ...refusal, status: 403, signIn: 'rejected' }, client).status, 401);
   }
 });
 

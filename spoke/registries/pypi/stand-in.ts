@@ -1,10 +1,9 @@
-// The index page of a name that is refused before upstream is asked. pip says "no matching distribution" to a page that is
-// refused or missing, and uv blames credentials, so the page is served, with one file on it: its version spells the request
-// code, for whoever asks for any other version, and asking for the file itself is answered with the reason.
+// The page that stands in for a refused index page. pip says "no matching distribution" whatever the reason of a refused
+// page, and uv blames credentials for a 403, so both get a page with one file on it: its version spells the request code,
+// for whoever asks for any other version, and asking for the file is answered with the reason.
 
 import type { PackageName } from '@weir/shared/domain/coordinate.ts';
-import type { RequestCode } from '@weir/shared/domain/request-code.ts';
-import type { View, ViewContext } from '../adapter.ts';
+import type { Refusal, View, ViewContext } from '../adapter.ts';
 import { CONTENT_TYPES, REPRESENTATIONS } from './accept.ts';
 import type { IndexFile } from './project-index.ts';
 import { renderHtml } from './render-html.ts';
@@ -13,10 +12,11 @@ import { renderJson } from './render-json.ts';
 /** The lowest version there is, with a local label that no public index may carry. */
 const VERSION = '0+refused.by.weir.code.';
 
-export function refusedName(name: PackageName, code: RequestCode, context: ViewContext): View | undefined {
+export function standIn(name: PackageName, refusal: Refusal, client: string, context: ViewContext): View | undefined {
+  if (refusal.code === '' || !needsOne(refusal, client)) return undefined;
   const representation = REPRESENTATIONS.find((known) => known === context.representation) ?? 'html';
   if (representation === 'legacy-json') return undefined;
-  const version = `${VERSION}${code.toLowerCase()}`;
+  const version = `${VERSION}${refusal.code.toLowerCase()}`;
   const file: IndexFile = {
     name: `${name.name.replaceAll('-', '_')}-${version}-py3-none-any.whl`,
     url: '',
@@ -44,6 +44,12 @@ export function refusedName(name: PackageName, code: RequestCode, context: ViewC
     versions: [version],
     preferred: version,
   };
+}
+
+/** A client that sent no credentials must see the 401, or it would never ask for them. */
+function needsOne({ status, signIn }: Refusal, client: string): boolean {
+  if (client === 'pip') return signIn !== 'missing' && status !== 404;
+  return client === 'uv' && status === 403 && signIn === undefined;
 }
 
 /** Whether a file is the one that such a page lists. */
