@@ -435,6 +435,12 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
           metrics,
           active: activeOffer,
           activate: (offer, aborted) => activator.activate(offer, aborted),
+          inStep() {
+            // What was refused is no longer on offer.
+            if (nack === null) return;
+            nack = null;
+            reporter.changed();
+          },
           heard,
         },
         signal,

@@ -26,6 +26,8 @@ export interface FollowerPorts {
   active(): BundleOffer | null;
   /** Fetches, verifies and activates; resolves once settled either way, `retry` when trying again may help. */
   activate(offer: BundleOffer, signal: AbortSignal): Promise<{ readonly retry: boolean }>;
+  /** Called when the hub offers what runs already. */
+  inStep(): void;
   /** Called with every word from the hub; feeds staleness. */
   heard(hubTimeMs: number): void;
 }
@@ -54,7 +56,11 @@ function createNewestOnly(ports: FollowerPorts): NewestOnly {
     put(offer) {
       heardMs = ports.clock.monotonicMs();
       ports.heard(offer.hubTimeMs);
-      if (offer.bundle === null || offer.bundle.digest === ports.active()?.digest) return;
+      if (offer.bundle === null) return;
+      if (offer.bundle.digest === ports.active()?.digest) {
+        ports.inStep();
+        return;
+      }
       waiting = offer.bundle;
       wake();
     },
