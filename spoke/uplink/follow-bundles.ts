@@ -50,12 +50,15 @@ interface NewestOnly {
 
 function createNewestOnly(ports: FollowerPorts): NewestOnly {
   let waiting: BundleOffer | null = null;
+  /** What the hub last offered, whatever became of it. */
+  let newest: BundleOffer | null = null;
   let wake = nothing;
   let heardMs = Number.NEGATIVE_INFINITY;
   return {
     put(offer) {
       heardMs = ports.clock.monotonicMs();
       ports.heard(offer.hubTimeMs);
+      newest = offer.bundle;
       if (offer.bundle === null) return;
       if (offer.bundle.digest === ports.active()?.digest) {
         ports.inStep();
@@ -79,7 +82,8 @@ function createNewestOnly(ports: FollowerPorts): NewestOnly {
         const { retry } = await ports.activate(offer, signal);
         if (retry && waiting === null && !signal.aborted) {
           await quietly(ports.clock.sleep(RETRY_OFFER_MS, signal));
-          waiting ??= offer;
+          // Unless the hub has thought better of it meanwhile.
+          if (newest?.digest === offer.digest) waiting ??= offer;
         }
       }
     },
