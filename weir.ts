@@ -4,6 +4,7 @@
 import { Command } from 'commander';
 import { registerHubCommands } from './hub/cli/index.ts';
 import { registerSpokeCommands } from './spoke/cli/index.ts';
+import { whyAtSpokes } from './spoke/cli/why-at-spokes.ts';
 
 const program = new Command('weir')
   .description('Install-path firewall: one signed policy floor, enforced locally, recorded everywhere.')
@@ -15,6 +16,6 @@ const program = new Command('weir')
 Exit status: 0 done, 1 failed, 2 wrong use, 3 refused, 4 not found, 5 not reachable.
 Every command takes --json. WEIR_HOME (default .weir) is where commands look for a hub and for spokes.`,
   );
-registerHubCommands(program);
+registerHubCommands(program, whyAtSpokes);
 registerSpokeCommands(program);
 await program.parseAsync();

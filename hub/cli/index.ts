@@ -24,9 +24,10 @@ import { registerTokenRevoke } from './token-revoke.ts';
 import { registerUnitCreate } from './unit-create.ts';
 import { registerUnitList } from './unit-list.ts';
 import { registerUnitSettings } from './unit-settings.ts';
-import { registerWhy } from './why.ts';
+import { registerWhy, type WhyElsewhere } from './why.ts';
 
-export function registerHubCommands(program: Command): void {
+/** @param elsewhere where `why` looks when the hub is away */
+export function registerHubCommands(program: Command, elsewhere: WhyElsewhere): void {
   const hub = objectCommand(program, 'hub', 'the control plane');
   registerHubRun(hub);
   registerHubStatus(hub);
@@ -56,6 +57,6 @@ export function registerHubCommands(program: Command): void {
   const audit = objectCommand(program, 'audit', 'recorded decisions');
   registerAuditTail(audit);
   registerAuditQuery(audit);
-  registerWhy(program);
+  registerWhy(program, elsewhere);
   registerPolicyCommands(program);
 }

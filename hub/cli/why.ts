@@ -1,4 +1,4 @@
-// `weir why CODE`: the whole story behind a refusal, from the hub's ledger.
+// `weir why CODE`: the whole story behind a refusal, from the hub's ledger; with the hub away, from a spoke of this machine.
 
 import type { Command } from 'commander';
 import { AuditQueryService } from '@weir/proto/weir/console/v1/console_pb.ts';
@@ -10,24 +10,34 @@ import { connect, type ConnectionOptions, withConnection } from './connection.ts
 import { printable, printFields, printJson, printLine, settle } from './output.ts';
 import { rowJson, rowOf } from './row-line.ts';
 
-export function registerWhy(program: Command): void {
+/** Looks a code up without the hub; undefined when nothing here knows it. */
+export type WhyElsewhere = (
+  code: string,
+) => Promise<{ readonly row: AuditRow; readonly rules: Rules | undefined; readonly from: string } | undefined>;
+
+export function registerWhy(program: Command, elsewhere: WhyElsewhere): void {
   withConnection(
     program.command('why').description('explain a refusal by the code that it printed').argument('<code>'),
   ).action((code: string, options: ConnectionOptions) =>
     settle(options.json === true, async () => {
-      const { row: stored, rules: bytes } = await (await connect(options))(AuditQueryService).why({ code });
-      if (stored === undefined) throw new WeirError('not_found', `no row has the code ${code}`);
-      const rules =
-        bytes.byteLength === 0 ? undefined : rulesSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
-      const row = rowOf(stored);
+      const { row, rules, place } = await fromHub(code, options).catch(async (thrown: unknown) => {
+        // The hub away, or without the row yet: the spoke that refused knows it as well.
+        const found = await elsewhere(code);
+        if (found === undefined) throw thrown;
+        return { ...found, place: { from: found.from, row: found.row } };
+      });
       if (options.json === true)
-        printJson({
-          ...(rowJson(stored) as object),
-          reasons: row.rules.map((rule) => reason(rule, rules, subjectValues(row))),
-        });
+        printJson({ ...place, reasons: row.rules.map((rule) => reason(rule, rules, subjectValues(row))) });
       else tell(row, rules);
     }),
   );
+}
+
+async function fromHub(code: string, options: ConnectionOptions) {
+  const { row: stored, rules: bytes } = await (await connect(options))(AuditQueryService).why({ code });
+  if (stored === undefined) throw new WeirError('not_found', `no row has the code ${code}`);
+  const rules = bytes.byteLength === 0 ? undefined : rulesSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+  return { row: rowOf(stored), rules, place: rowJson(stored) as object };
 }
 
 /** What is known of one rule's part in a decision. */

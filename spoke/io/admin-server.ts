@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { asWeirError, WeirError, type ErrorCode } from '@weir/shared/errors/weir-error.ts';
 
+const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|\[::1\]|localhost)$/;
 const BODY_BYTES_MAX = 64 << 10;
 const REQUEST_MS = 60_000;
 
@@ -32,7 +33,7 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
 
 /** @throws WeirError `unavailable` when the port cannot be bound, `invalid_argument` for an address that is not loopback */
 export async function startAdminServer(host: string, port: number, ports: AdminPorts): Promise<AdminServer> {
-  if (!/^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host)) {
+  if (!LOOPBACK.test(host)) {
     throw new WeirError('invalid_argument', `the admin port may only listen on loopback, not on ${host}`, {
       next: 'set admin.host to 127.0.0.1 and publish it through something that authenticates',
     });
@@ -62,8 +63,10 @@ export async function startAdminServer(host: string, port: number, ports: AdminP
 async function answer(request: IncomingMessage, response: ServerResponse, ports: AdminPorts): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://spoke');
   try {
-    // A page in somebody's browser must not be able to ask: it would send an Origin, command lines do not.
-    if (request.headers.origin !== undefined) throw new WeirError('forbidden', 'browsers are not served here');
+    // A page in somebody's browser must not be able to ask, neither across origins nor under a name that it had rebound.
+    const host = (request.headers.host ?? '').replace(/:\d+$/, '');
+    if (request.headers.origin !== undefined || !LOOPBACK.test(host))
+      throw new WeirError('forbidden', 'browsers are not served here');
     switch (`${request.method} ${url.pathname}`) {
       case 'GET /healthz':
         return json(response, 200, { ok: true });

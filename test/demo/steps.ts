@@ -163,6 +163,8 @@ async function hubKilled(stage: Stage): Promise<void> {
   const no = await stage.npm('payments', 'dead-hub-refused', 'install', `${cast.malware.name}@${cast.malware.version}`);
   expect(no.code !== 0 && no.output.includes('WEIR-MAL-001'), 'refusals to go on', no.output);
   stage.codes.add(codeIn(no.output));
+  const why = await stage.weir('why', codeIn(no.output));
+  expect(why.code === 0 && why.output.includes('WEIR-MAL-001'), 'the spoke to explain it without the hub', why.output);
   stage.say('The spoke of payments is restarted while the hub is dead:');
   federation.spoke('payments').kill('SIGTERM');
   await federation.spoke('payments').ended;

@@ -1,0 +1,52 @@
+// `weir why` with the hub away: asks the spokes of this machine, and reads their logs when they do not run either.
+
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Rules, rulesSchema } from '@weir/shared/bundle/layers.ts';
+import type { AuditRow } from '@weir/shared/audit/row.ts';
+import { readRequestCode } from '@weir/shared/domain/request-code.ts';
+import { asWeirError } from '@weir/shared/errors/weir-error.ts';
+import { viewLog } from '../audit/view-log.ts';
+import { viewSpoolDisk } from '../io/spool-disk.ts';
+import { askSpoke, knownSpokeHomes } from './spoke-home.ts';
+
+export interface RowAtSpoke {
+  readonly row: AuditRow;
+  /** Undefined when the spoke does not run: its texts are in its bundle. */
+  readonly rules: Rules | undefined;
+  /** Home of the spoke that has the row. */
+  readonly from: string;
+}
+
+export async function whyAtSpokes(text: string): Promise<RowAtSpoke | undefined> {
+  const code = readRequestCode(text);
+  if (code === undefined) return undefined;
+  for (const home of knownSpokeHomes(undefined)) {
+    const found = (await fromRunning(home, code)) ?? (await fromDisk(home, code));
+    if (found !== undefined) return { ...found, from: home };
+  }
+  return undefined;
+}
+
+async function fromRunning(home: string, code: string): Promise<Omit<RowAtSpoke, 'from'> | undefined> {
+  try {
+    const answer = (await askSpoke(home, `/why?code=${code}`)) as { row: AuditRow; rules: unknown };
+    const rules = rulesSchema.safeParse(answer.rules);
+    return { row: answer.row, rules: rules.success ? rules.data : undefined };
+  } catch (thrown) {
+    const error = asWeirError(thrown, 'unavailable', 'the spoke could not be asked');
+    if (error.code === 'not_found' || error.code === 'unavailable') return undefined;
+    throw error;
+  }
+}
+
+async function fromDisk(home: string, code: string): Promise<Omit<RowAtSpoke, 'from'> | undefined> {
+  const logs = join(home, 'audit');
+  if (!existsSync(logs)) return undefined;
+  for (const worker of readdirSync(logs)) {
+    const log = await viewLog(viewSpoolDisk(join(logs, worker))).catch(() => undefined);
+    const found = await log?.findByCode(code);
+    if (found !== undefined) return { row: JSON.parse(found.bytes.toString('utf8')) as AuditRow, rules: undefined };
+  }
+  return undefined;
+}
