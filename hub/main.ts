@@ -54,7 +54,8 @@ import { createUnits } from './unit/units.ts';
 export const HUB_VERSION = '0.1.0';
 /** The hub's own certificates; a new one is made at half their life. */
 const HUB_CERTIFICATE_MS = 7 * 86_400_000;
-const DAY_MS = 86_400_000;
+/** Between looks for units whose bundle is not what was last published, or will expire soon. */
+const CATCH_UP_MS = 10 * 60_000;
 const POLICIES = resolve(import.meta.dirname, '..', 'policies');
 
 export interface HubOptions {
@@ -266,7 +267,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
   const background = [
     feed.run(stopping.signal),
     every(HUB_CERTIFICATE_MS / 2, stopping.signal, logger, async () => machines.replaceCertificate(await issueHub())),
-    every(DAY_MS, stopping.signal, logger, async () => void (await publisher.renewExpiring())),
+    every(CATCH_UP_MS, stopping.signal, logger, () => publisher.catchUp(stopping.signal), 0),
   ];
   cleanup.defer(async () => {
     stopping.abort();
@@ -358,9 +359,15 @@ async function rulesOf(bundles: BundleStore, bundle: string): Promise<Uint8Array
 }
 
 /** Repeats until the signal aborts; a failure is logged and the next turn comes all the same. */
-async function every(ms: number, signal: AbortSignal, logger: Logger, work: () => Promise<void>): Promise<void> {
-  while (!signal.aborted) {
-    await systemClock.sleep(ms, signal).catch(() => undefined);
+async function every(
+  ms: number,
+  signal: AbortSignal,
+  logger: Logger,
+  work: () => Promise<void>,
+  firstMs = ms,
+): Promise<void> {
+  for (let waitMs = firstMs; !signal.aborted; waitMs = ms) {
+    await systemClock.sleep(waitMs, signal).catch(() => undefined);
     if (signal.aborted) return;
     try {
       await work();

@@ -10,7 +10,7 @@ import { verifyEnvelope } from '@weir/shared/bundle/verify.ts';
 import { canonicalJson } from '@weir/shared/crypto/canonical-json.ts';
 import { digestOf, type Digest } from '@weir/shared/domain/digest.ts';
 import type { Json, JsonObject } from '@weir/shared/domain/json.ts';
-import { WeirError } from '@weir/shared/errors/weir-error.ts';
+import { describeThrown, WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
 import type { StoredBundle } from '../store/bundle-store.ts';
@@ -110,8 +110,13 @@ export interface Publisher {
    * is no floor or no intel yet.
    */
   refresh(unit: string): Promise<PublishedBundle | undefined>;
-  /** Issues again what will expire soon; run it daily. */
+  /** Issues again what will expire soon. */
   renewExpiring(): Promise<readonly PublishedBundle[]>;
+  /**
+   * Finishes what a publisher that was cut short began, for every unit, and renews; run it at start and now and then. A unit
+   * that cannot be brought up to date is logged and keeps the bundle that it has.
+   */
+  catchUp(signal: AbortSignal): Promise<void>;
 }
 
 export function createPublisher(ports: PublisherPorts, options: PublisherOptions): Publisher {
@@ -177,12 +182,31 @@ class BundlePublisher implements Publisher {
   async renewExpiring(): Promise<readonly PublishedBundle[]> {
     const renewed: PublishedBundle[] = [];
     for (const unit of await this.#ports.units.listUnits()) {
-      const current = await this.#ports.bundles.currentBundle(unit.name);
-      if (current === undefined || current.expires - this.#now() > PUBLISH_LIMITS.renewBeforeS) continue;
-      const bundle = await this.#next(unit, true);
+      const bundle = await this.#renew(unit);
       if (bundle !== undefined) renewed.push(bundle);
     }
     return renewed;
+  }
+
+  async catchUp(signal: AbortSignal): Promise<void> {
+    for (const unit of await this.#ports.units.listUnits()) {
+      if (signal.aborted) return;
+      try {
+        await this.#next(unit, false);
+        await this.#renew(unit);
+      } catch (thrown) {
+        this.#ports.logger.error(
+          { unit: unit.name, error: describeThrown(thrown) },
+          'a unit could not be brought up to date',
+        );
+      }
+    }
+  }
+
+  async #renew(unit: UnitRecord): Promise<PublishedBundle | undefined> {
+    const current = await this.#ports.bundles.currentBundle(unit.name);
+    if (current === undefined || current.expires - this.#now() > PUBLISH_LIMITS.renewBeforeS) return undefined;
+    return this.#next(unit, true);
   }
 
   async #refreshAll(): Promise<readonly PublishedBundle[]> {

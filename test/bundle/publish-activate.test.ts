@@ -157,6 +157,23 @@ describe('publishing', () => {
     assert.deepEqual([second.version, second.layers], [first.version + 1, first.layers]);
     assert.ok(second.expires > first.expires);
   });
+
+  test('what a publisher that was cut short had stored becomes a bundle, and only that', async () => {
+    const other = await publishedHub();
+    const [payments, research] = [await other.current('payments'), await other.current('research')];
+    const { signal } = new AbortController();
+    await other.publisher.catchUp(signal);
+    assert.equal(await other.current('payments'), payments);
+    other.setSettings(held(['left-pad', 'is-odd']));
+    await other.publisher.catchUp(AbortSignal.abort());
+    assert.equal(await other.current('payments'), payments);
+    await other.publisher.catchUp(signal);
+    assert.equal((await other.current('payments')).version, payments.version + 1);
+    assert.equal(await other.current('research'), research);
+    other.clock.setS(research.expires - 86_400);
+    await other.publisher.catchUp(signal);
+    assert.equal((await other.current('research')).version, research.version + 1);
+  });
 });
 
 describe('activation', () => {
