@@ -179,8 +179,8 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
           adapter.readMetadata(document, name);
         const found = await documents.get({ registry: adapter.id, request, read }, { signal });
         if (found.kind === 'absent') return { kind: 'not_found' };
-        const { document, digest, value, stale } = found;
-        return { kind: 'found', document, digest, releases: value, stale };
+        const { document, digest, value, stale, isCurrent } = found;
+        return { kind: 'found', document, digest, releases: value, stale, isCurrent };
       },
       async ask(id, request, signal) {
         const answer = await upstream.fetchMetadata(id, request, { signal });
@@ -199,7 +199,7 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
       staleness,
       metadata,
       artifacts: createArtifactSource({ cache, upstream, hotBytes: config.limits.hot_bytes, metrics }),
-      log: { append: async (row) => void (await log.append(row)) },
+      log,
       facts: {
         workspace: identity.workspace,
         unit: identity.unit,

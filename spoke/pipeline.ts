@@ -1,7 +1,8 @@
 // The order of things: request → identity → evidence → decision → audit → response. Every request takes this path, whatever
 // it asks and however it ends; nothing leaves before its row is durable. Read this first.
 //
-// Budget of a request whose artifact and verdict are cached: no upstream, no policy evaluation, one row, one write.
+// Budget of a request whose artifact and verdict are cached: no upstream, no policy evaluation, one row, one write. Asked
+// for again in the same words, it is answered by `pipeline/repeats.ts` with the row as the only work left.
 
 import { requestCodeOf } from '@weir/shared/domain/request-code.ts';
 import type { Mode } from '@weir/shared/domain/unit.ts';
@@ -12,7 +13,9 @@ import { createMetadataRoute } from './pipeline/metadata-route.ts';
 import type { ActivePolicy, PipelinePorts, ReplyPort } from './pipeline/ports.ts';
 import { draftRow } from './pipeline/record.ts';
 import { refusalContext, refusedByError, refusedByHost, type Named } from './pipeline/refuse.ts';
+import { createRepeats } from './pipeline/repeats.ts';
 import { createServiceRoute } from './pipeline/service-route.ts';
+import type { RowTemplate } from './audit/row-template.ts';
 import type { Adapter, Route } from './registries/adapter.ts';
 import { refusalOfAuthentication, refusalOfError, refusalOfRoute } from './response/refusal.ts';
 import { parseTarget } from './request/parse-target.ts';
@@ -39,8 +42,11 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
     artifact: createArtifactRoute(ports),
     service: createServiceRoute(ports),
   };
+  const repeats = createRepeats(ports);
 
   return async function handle(request, reply) {
+    // Asked before in the same words, and nothing has changed since: the same answer, a row of its own.
+    if (await repeats.answer(request, reply)) return;
     // request: what is asked?
     const { exchange, mounted } = begin(ports, request);
     const policy = ports.policy();
@@ -52,6 +58,7 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
     const actor = who?.kind === 'principal' ? who.principal : STRANGER;
     // evidence and decision: what is known, and what follows?
     let answer: Answer;
+    let known: KnownExchange | undefined;
     if (policy === undefined) {
       answer = withoutPolicy(ports, exchange);
     } else if (exchange.route.kind === 'refused') {
@@ -75,10 +82,12 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
         actionOf(exchange.route),
       );
     } else {
-      answer = await decide({ ...exchange, policy, staleness: ports.staleness(), principal: who.principal }, request);
+      known = { ...exchange, policy, staleness: ports.staleness(), principal: who.principal };
+      answer = await decide(known, request);
     }
     // audit: written down before anything leaves.
-    const recorded = await record(exchange, answer, actor, policy);
+    const { answer: recorded, row } = await record(exchange, answer, actor, policy);
+    if (known !== undefined && row !== undefined) repeats.keep(request, known, recorded, row);
     // response: in the client's own dialect.
     await respond(exchange, recorded, actor, policy, reply);
   };
@@ -117,18 +126,19 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
     answer: Answer,
     actor: { readonly id: string; readonly kind: string },
     policy: ActivePolicy | undefined,
-  ): Promise<Answer> {
+  ): Promise<{ readonly answer: Answer; readonly row: RowTemplate | undefined }> {
     const mode: Mode = policy?.settings.mode ?? 'block';
     const row = draftRow(ports, exchange, answer, actor, { digest: policy?.digest ?? '', mode }, statusOf(answer));
     try {
-      await ports.log.append(row);
+      const template = ports.log.template(row);
+      await ports.log.appendTo(template, row);
       ports.metrics.count('weir_spoke_decisions_total', {
         outcome: row.outcome,
         level: row.level,
         registry: row.request.registry,
       });
       ports.metrics.observe('weir_spoke_decision_seconds', row.duration_us / 1e6, { route: row.request.route });
-      return answer;
+      return { answer, row: template };
     } catch (thrown) {
       const error = asWeirError(thrown, 'spool_failed', 'the decision could not be recorded');
       ports.metrics.count('weir_spoke_rows_unrecorded_total', { mode });
@@ -136,14 +146,15 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
         { request: exchange.id, code: error.code, error: thrown, mode },
         'a row could not be made durable',
       );
-      if (mode !== 'block') return answer;
+      if (mode !== 'block') return { answer, row: undefined };
       if (answer.reply.kind === 'artifact') answer.reply.artifact.source.release();
       const told = new WeirError('spool_failed', 'this decision cannot be recorded, so nothing is let through', {
         cause: error,
         next: 'ask the operator of this spoke to look at its audit spool',
       });
       const refusal = refusalOfError(told, refusalContext(ports.facts, exchange, undefined, policy?.digest ?? ''));
-      return { ...refusedByHost(exchange, refusal, 'spool', 'spool_failed', answer.action), coded: false };
+      const refused = refusedByHost(exchange, refusal, 'spool', 'spool_failed', answer.action);
+      return { answer: { ...refused, coded: false }, row: undefined };
     }
   }
 
@@ -178,7 +189,12 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
       policy?.digest ?? '',
       answer.action,
     );
-    const recorded = await record(late, { ...failure, purl: answer.purl, file: answer.file }, actor, policy);
+    const { answer: recorded } = await record(
+      late,
+      { ...failure, purl: answer.purl, file: answer.file },
+      actor,
+      policy,
+    );
     if (!sent.headSent && recorded.reply.kind === 'bytes') {
       const { status, reasonPhrase, headers: lines, body } = recorded.reply.reply;
       reply.sendBuffer(status, reasonPhrase, lines.flat(), body);

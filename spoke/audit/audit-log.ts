@@ -16,6 +16,7 @@ import {
   type RowOrigin,
   type RowTemplate,
   type RowValues,
+  LONGEST_VALUES,
   checkValues,
   rowTemplate,
   writeRow,
@@ -48,7 +49,7 @@ export interface AuditLog {
    * restart) or `too_large`. In `block` the caller must then refuse; in `warn` it serves and tells loudly.
    */
   append(draft: RowDraft): Promise<Recorded>;
-  /** Prepares the constant part of rows that share a verdict. Throws `invalid_argument`. */
+  /** Prepares the constant part of rows that share a verdict, made to fit. Throws `invalid_argument`. */
   template(constants: RowConstants): RowTemplate;
   /** `append` for a prepared row: same promises, a fraction of the time. */
   appendTo(template: RowTemplate, values: RowValues): Promise<Recorded>;
@@ -157,14 +158,15 @@ export async function createAuditLog(options: AuditLogOptions): Promise<AuditLog
     });
   }
 
+  function fitted(row: RowConstants & RowValues): RowTemplate {
+    return rowTemplate(origin, fitRow({ ...row, ...origin, v: ROW_VERSION, index: Number.MAX_SAFE_INTEGER }));
+  }
+
   return {
     id,
     torn: found.torn,
-    async append(draft) {
-      const fitted = fitRow({ ...draft, ...origin, v: ROW_VERSION, index: Number.MAX_SAFE_INTEGER });
-      return appendTo(rowTemplate(origin, fitted), draft);
-    },
-    template: (constants) => rowTemplate(origin, constants),
+    append: async (draft) => appendTo(fitted(draft), draft),
+    template: (constants) => fitted({ ...constants, ...LONGEST_VALUES }),
     appendTo,
     stats: () => ({ log: id, acknowledged, ...spool.stats() }),
     read: (from, maxRows, maxBytes) => reader.read(from, maxRows, maxBytes),

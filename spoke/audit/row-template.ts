@@ -39,6 +39,15 @@ const PLACEHOLDERS = {
   code: '',
 } as const;
 
+/** The values at their longest, for measuring a row before it has any. */
+export const LONGEST_VALUES = {
+  id: PLACEHOLDERS.id,
+  time: PLACEHOLDERS.time,
+  duration_us: Number.MAX_SAFE_INTEGER,
+  trace: '0'.repeat(32),
+  code: '0'.repeat(8),
+} as const satisfies RowValues;
+
 /** One test for all four texts: it is what keeps a spliced value from becoming JSON syntax. */
 const VALUES =
   /^[\da-f]{8}-[\da-f]{4}-7[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12} (?:19[7-9]|[2-9]\d\d)\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (?:|[\da-f]{32}) (?:|[\dA-HJKMNP-TV-Z]{8})$/;

@@ -43,12 +43,17 @@ export function createArtifactSource({ cache, upstream, hotBytes, metrics }: Art
     return { content, bytes, source: cached, verified };
   }
 
+  /** Names of keys that somebody keeps, so that a repeated look-up builds none. */
+  const names = new WeakMap<ArtifactKey, string>();
+  function held(key: ArtifactKey): Artifact | undefined {
+    let name = names.get(key);
+    if (name === undefined) names.set(key, (name = hotKey(key)));
+    return hot.get(name)?.artifact;
+  }
+
   return {
-    async find(key) {
-      const known = hot.get(hotKey(key));
-      if (known !== undefined) return known.artifact;
-      return cache.has(cacheKey(key)) ? open(key) : undefined;
-    },
+    held,
+    find: async (key) => held(key) ?? (cache.has(cacheKey(key)) ? open(key) : undefined),
     fetch: open,
   };
 }

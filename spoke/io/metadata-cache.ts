@@ -37,6 +37,8 @@ export type Metadata<T> =
       readonly confirmedAtMs: number;
       /** Upstream could not be asked although it was time to. */
       readonly stale: boolean;
+      /** Whether the same question at this moment would get the same bytes, fresh and from memory. */
+      readonly isCurrent: () => boolean;
     }
   | { readonly kind: 'absent' };
 
@@ -92,9 +94,25 @@ export async function openMetadataCache<T extends object>(options: MetadataCache
     return age < 0 ? Number.POSITIVE_INFINITY : age;
   }
 
-  function found(entry: Entry<T>, stale: boolean): Metadata<T> {
+  function found(key: string, query: MetadataQuery<T>, entry: Entry<T>, stale: boolean): Metadata<T> {
     const { document, digest, value, confirmedAtMs } = entry;
-    return { kind: 'found', document, digest, value, confirmedAtMs, stale };
+    return {
+      kind: 'found',
+      document,
+      digest,
+      value,
+      confirmedAtMs,
+      stale,
+      isCurrent: currency(key, digest, freshMs(query)),
+    };
+  }
+
+  /** Names the document by its digest, so that whoever keeps the answer to this keeps no document in memory. */
+  function currency(key: string, digest: Digest, withinMs: number): () => boolean {
+    return () => {
+      const entry = memory.get(key);
+      return entry !== undefined && entry.digest === digest && ageOf(entry) <= withinMs;
+    };
   }
 
   function keep(key: string, entry: Entry<T>): Entry<T> {
@@ -120,9 +138,9 @@ export async function openMetadataCache<T extends object>(options: MetadataCache
 
   async function refresh(key: string, query: MetadataQuery<T>): Promise<Metadata<T>> {
     const entry = await known(key, query);
-    if (entry !== undefined && ageOf(entry) <= freshMs(query)) return found(entry, false);
+    if (entry !== undefined && ageOf(entry) <= freshMs(query)) return found(key, query, entry, false);
     if (entry !== undefined && entry.retryAtMs > clock.monotonicMs() && ageOf(entry) <= limits.staleMs) {
-      return found(entry, true);
+      return found(key, query, entry, true);
     }
     try {
       return await ask(key, query, entry);
@@ -131,7 +149,7 @@ export async function openMetadataCache<T extends object>(options: MetadataCache
       if (entry === undefined || !mayStandIn(error) || ageOf(entry) > limits.staleMs) throw error;
       metrics.count('weir_spoke_metadata_requests_total', { outcome: 'stale' });
       logger.warn({ registry: query.registry, code: error.code, ...error.internal }, 'a stale index document is used');
-      return found(keep(key, { ...entry, retryAtMs: clock.monotonicMs() + limits.retryMs }), true);
+      return found(key, query, keep(key, { ...entry, retryAtMs: clock.monotonicMs() + limits.retryMs }), true);
     }
   }
 
@@ -155,7 +173,7 @@ export async function openMetadataCache<T extends object>(options: MetadataCache
         throw new WeirError('upstream_failed', 'the upstream registry confirmed what was not asked');
       metrics.count('weir_spoke_metadata_requests_total', { outcome: 'revalidated' });
       void store.confirm(key, confirmedAtMs);
-      return found(keep(key, { ...entry, confirmedAtMs, retryAtMs: 0 }), false);
+      return found(key, query, keep(key, { ...entry, confirmedAtMs, retryAtMs: 0 }), false);
     }
     metrics.count('weir_spoke_metadata_requests_total', { outcome: 'fetched' });
     const { document } = response;
@@ -164,7 +182,7 @@ export async function openMetadataCache<T extends object>(options: MetadataCache
     const fresh = { document, digest, validator: response.validator, confirmedAtMs, value, retryAtMs: 0 };
     // On disk in the background: the answer does not wait for a cache.
     void store.save(key, fresh);
-    return found(keep(key, fresh), false);
+    return found(key, query, keep(key, fresh), false);
   }
 
   function freshMs({ maxAgeMs }: MetadataQuery<T>): number {
@@ -178,7 +196,7 @@ export async function openMetadataCache<T extends object>(options: MetadataCache
       const entry = memory.get(key);
       if (entry !== undefined && ageOf(entry) <= freshMs(query)) {
         metrics.count('weir_spoke_metadata_requests_total', { outcome: 'hit' });
-        return found(entry, false);
+        return found(key, query, entry, false);
       }
       const absentUntil = absent.get(key);
       if (absentUntil !== undefined) {

@@ -13,12 +13,13 @@ import { artifactEtag } from '../response/etag.ts';
 import { nearestAllowed } from '../response/nearest-allowed.ts';
 import { advisedVersion } from '../response/refusal.ts';
 import { staleWarning } from '../response/stale-warning.ts';
-import { judged, type Answer, type KnownExchange } from './exchange.ts';
+import { judged, type Answer, type KnownExchange, type Standing } from './exchange.ts';
 import { promisedDigest } from '../decision/decide.ts';
+import type { CacheQuestion, VerdictCache } from '../decision/verdict-cache.ts';
 import { collectCoreMetadata } from './collect-core-metadata.ts';
 import { actorClass, asListed, judge, judgeName, NOT_COLLECTED, NOT_FETCHED } from './judge.ts';
 import { notFound, refusedByPolicy, type Named } from './refuse.ts';
-import type { Artifact, ArtifactKey, ContentDigests, FoundDocument, PipelinePorts } from './ports.ts';
+import type { Artifact, ArtifactKey, ArtifactPort, ContentDigests, FoundDocument, PipelinePorts } from './ports.ts';
 
 /** Files up to this size are complete and verified before they are judged, bytes. */
 export const WHOLE_BYTES_MAX = 1 << 20;
@@ -34,6 +35,14 @@ interface Asked {
   readonly coreMetadata: SignalFacts['coreMetadata'];
   /** The index could not be confirmed with upstream. */
   readonly stale: boolean;
+  /** Of the index; undefined when the answer rests on more than index, bytes and verdict. */
+  readonly isCurrent: (() => boolean) | undefined;
+}
+
+/** What policy says, and the question under which it is remembered. */
+interface Ruling {
+  readonly verdict: Verdict;
+  readonly question: CacheQuestion;
 }
 
 export interface ArtifactRouteHandler {
@@ -47,7 +56,7 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
     asked: Asked,
     content: SignalFacts['content'],
     document: FoundDocument,
-  ): Verdict {
+  ): Ruling {
     const { policy, adapter, staleness } = exchange;
     const { coreMetadata } = asked;
     const now = Math.floor(exchange.atMs / 1000);
@@ -64,14 +73,14 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
     ].join('\n');
     const question = { bundle: policy.digest, staleness, key };
     const [known] = policy.verdicts.recall(question, now) ?? [];
-    if (known !== undefined) return known;
+    if (known !== undefined) return { verdict: known, question };
     const verdicts = judge(ports, exchange, 'install', asked.releases, [
       { release: asked.release, file: asked.file, content, coreMetadata },
     ]);
     const [verdict] = verdicts;
     if (verdict === undefined) throw new Error('the engine gave no verdict');
     policy.verdicts.keep(question, verdicts, now);
-    return verdict;
+    return { verdict, question };
   }
 
   function nearest(exchange: KnownExchange, asked: Asked): string {
@@ -111,7 +120,7 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
   async function fetched(
     exchange: KnownExchange,
     asked: Asked,
-    verdict: Verdict,
+    ruling: Ruling,
     document: FoundDocument,
   ): Promise<Answer> {
     const artifact = await ports.artifacts.fetch(asked.key, exchange.signal);
@@ -126,7 +135,7 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
     }
     const size = artifact.source.size ?? asked.file.size;
     const partial = exchange.target.headers['range'] !== undefined || exchange.target.method === 'HEAD';
-    if (!partial && (size === null || size > WHOLE_BYTES_MAX)) return served(exchange, asked, verdict, artifact);
+    if (!partial && (size === null || size > WHOLE_BYTES_MAX)) return served(exchange, asked, ruling, artifact);
     let content: ContentDigests;
     try {
       content = await artifact.verified;
@@ -136,9 +145,9 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
       return onWrongBytes(exchange, asked, error, document);
     }
     const again = verdictOn(exchange, asked, { known: true, value: content }, document);
-    if (refuses(exchange, again)) {
+    if (refuses(exchange, again.verdict)) {
       artifact.source.release();
-      return refusal(exchange, asked, again);
+      return refusal(exchange, asked, again.verdict);
     }
     return served(exchange, asked, again, { ...artifact, content });
   }
@@ -155,12 +164,13 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
       ...asked.file.digests,
       [algorithm]: got,
     };
-    const verdict = verdictOn(exchange, asked, { known: true, value: content }, document);
+    const { verdict } = verdictOn(exchange, asked, { known: true, value: content }, document);
     if (rank(verdict.level) < rank('deny')) throw error;
     return refusal(exchange, asked, verdict);
   }
 
-  function served(exchange: KnownExchange, asked: Asked, verdict: Verdict, artifact: Artifact): Answer {
+  function served(exchange: KnownExchange, asked: Asked, ruling: Ruling, artifact: Artifact): Answer {
+    const { verdict } = ruling;
     const { adapter, target, policy } = exchange;
     // Before the bytes are known their name is what the index promises; afterwards it is what they are.
     const etag = artifact.content === null ? '' : artifactEtag(artifact.content.sha256);
@@ -199,7 +209,29 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
         },
       };
     }
-    return { ...common, reply: { kind: 'artifact', artifact, headers, range } };
+    const standing = advice.length > 0 ? undefined : standingOf(exchange, asked, ruling, artifact);
+    return {
+      ...common,
+      reply: { kind: 'artifact', artifact, headers, range },
+      ...(standing === undefined ? {} : { standing }),
+    };
+  }
+
+  /** Only what is whole in memory and rests on facts that all were at hand is worth giving again without a second thought. */
+  function standingOf(
+    { policy }: KnownExchange,
+    { key, isCurrent, coreMetadata }: Asked,
+    { verdict, question }: Ruling,
+    { bytes, content }: Artifact,
+  ): Standing | undefined {
+    if (bytes === null || content === null || isCurrent === undefined) return undefined;
+    if (!coreMetadata.known && coreMetadata !== NOT_COLLECTED) return undefined;
+    return artifactStanding(ports.artifacts, policy.verdicts, isCurrent, {
+      key,
+      sha256: content.sha256,
+      verdict,
+      question,
+    });
   }
 
   return {
@@ -241,20 +273,37 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
         subject: { ...coordinate, version: found.release.version },
         key,
         stale: document.stale,
+        isCurrent: document.stale || early !== undefined ? undefined : document.isCurrent,
         coreMetadata:
           route.kind === 'artifact' ? await collectCoreMetadata(ports.artifacts, adapter, key, signal) : NOT_COLLECTED,
       };
       const stored = await ports.artifacts.find(asked.key);
       const content: SignalFacts['content'] =
         stored === undefined || stored.content === null ? NOT_FETCHED : { known: true, value: stored.content };
-      const verdict = verdictOn(exchange, asked, content, document);
-      if (refuses(exchange, verdict)) {
+      const ruling = verdictOn(exchange, asked, content, document);
+      if (refuses(exchange, ruling.verdict)) {
         stored?.source.release();
-        return refusal(exchange, asked, verdict);
+        return refusal(exchange, asked, ruling.verdict);
       }
       return stored === undefined
-        ? fetched(exchange, asked, verdict, document)
-        : served(exchange, asked, verdict, stored);
+        ? fetched(exchange, asked, ruling, document)
+        : served(exchange, asked, ruling, stored);
+    },
+  };
+}
+
+/** Made out here, so that it keeps alive what it names and nothing of the request it was made for. */
+function artifactStanding(
+  artifacts: ArtifactPort,
+  verdicts: VerdictCache,
+  isCurrent: () => boolean,
+  was: Ruling & { readonly key: ArtifactKey; readonly sha256: string },
+): Standing {
+  return {
+    body(at) {
+      if (!isCurrent() || verdicts.recall(was.question, at)?.[0] !== was.verdict) return undefined;
+      const artifact = artifacts.held(was.key);
+      return artifact?.content?.sha256 === was.sha256 ? (artifact.bytes ?? undefined) : undefined;
     },
   };
 }

@@ -63,6 +63,14 @@ export interface Answer {
   readonly coded: boolean;
   /** File or service name for the row. */
   readonly file: string;
+  /** Set when the same request is to get the same answer again for a while. */
+  readonly standing?: Standing;
+}
+
+/** What an answer was made of, so that it can be seen whether it would be given again. Holds no bytes and no document. */
+export interface Standing {
+  /** The bytes to send again; undefined as soon as anything else would be answered. @param at unix seconds */
+  body(at: number): Buffer | undefined;
 }
 
 /** The part of an answer that a verdict determines. */

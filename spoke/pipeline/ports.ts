@@ -12,6 +12,7 @@ import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
 import type { Random } from '@weir/shared/ports/random.ts';
 import type { RowDraft } from '@weir/shared/audit/row.ts';
+import type { RowConstants, RowTemplate, RowValues } from '../audit/row-template.ts';
 import type { VerdictCache } from '../decision/verdict-cache.ts';
 import type { IntelIndex } from '../evidence/intel-index.ts';
 import type { Authenticator } from '../identity/authenticate.ts';
@@ -37,6 +38,8 @@ export interface FoundDocument {
   readonly releases: Releases;
   /** Served although upstream failed to confirm it. */
   readonly stale: boolean;
+  /** Whether reading it at this moment would give exactly these bytes again, fresh and without asking upstream. */
+  readonly isCurrent: () => boolean;
 }
 
 export interface MetadataPort {
@@ -90,15 +93,22 @@ export interface Artifact {
 }
 
 export interface ArtifactPort {
+  /** The artifact when its bytes are in memory; nothing to release. */
+  held(key: ArtifactKey): Artifact | undefined;
   /** The stored artifact, undefined when it has to be fetched. */
   find(key: ArtifactKey): Promise<Artifact | undefined>;
   /** Starts or joins the one download of this artifact; undefined when upstream does not have it. */
   fetch(key: ArtifactKey, signal: AbortSignal): Promise<Artifact | undefined>;
 }
 
+/** The audit log; whatever is appended resolves once it is durable. */
 export interface AuditPort {
-  /** Resolves once the row is durable. @throws WeirError `spool_failed` or `resource_exhausted` */
-  append(row: RowDraft): Promise<void>;
+  /** @throws WeirError `spool_failed` or `resource_exhausted` */
+  append(row: RowDraft): Promise<unknown>;
+  /** Prepares rows that differ in nothing but their values. @throws WeirError `invalid_argument` */
+  template(constants: RowConstants): RowTemplate;
+  /** Same errors as `append`. */
+  appendTo(template: RowTemplate, values: RowValues): Promise<unknown>;
 }
 
 export interface SpokeFacts {
