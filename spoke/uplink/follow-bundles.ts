@@ -81,7 +81,10 @@ function createNewestOnly(ports: FollowerPorts): NewestOnly {
         waiting = null;
         const { retry } = await ports.activate(offer, signal);
         if (retry && waiting === null && !signal.aborted) {
-          await quietly(ports.clock.sleep(RETRY_OFFER_MS, signal));
+          // A newer offer does not wait for this one's second chance.
+          const pause = new AbortController();
+          wake = () => pause.abort();
+          await quietly(ports.clock.sleep(RETRY_OFFER_MS, AbortSignal.any([signal, pause.signal])));
           // Unless the hub has thought better of it meanwhile.
           if (newest?.digest === offer.digest) waiting ??= offer;
         }
