@@ -13,10 +13,11 @@ const REPORTED_AT_ONCE = 504;
 
 export function renderRefusal(refusal: Refusal, client: string): ClientReply {
   const status = statusFor(refusal, client);
-  const headers = refusalHeaders(refusal);
+  const told = { ...refusal, status };
+  const headers = refusalHeaders(told);
   // Only for real authentication: on any other answer pip would ask the developer for a password.
   if (status === 401) headers.push(['www-authenticate', 'Basic realm="weir", charset="UTF-8"']);
-  return { status, reasonPhrase: reasonPhrase(refusal), headers, body: problemBody({ ...refusal, status }) };
+  return { status, reasonPhrase: reasonPhrase(told), headers, body: problemBody(told) };
 }
 
 function statusFor(refusal: Refusal, client: string): number {

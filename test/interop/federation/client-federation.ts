@@ -31,6 +31,14 @@ export const UNITS = {
   research: { name: 'research', settings: { ...SAMPLE_SETTINGS, mode: 'warn' }, overlay: 'policies/overlay/research' },
   /** Block mode, nobody without a token. */
   vault: { name: 'vault', settings: { ...SAMPLE_SETTINGS, anonymous: false } },
+  /** Block mode, its Python index an old one that speaks only HTML and knows no publish times; one package need not wait. */
+  archive: {
+    name: 'archive',
+    settings: {
+      ...SAMPLE_SETTINGS,
+      policy: { ...SAMPLE_SETTINGS.policy, cooldown_exempt: { npm: [], pypi: [SAMPLES.plain] } },
+    },
+  },
 } as const satisfies Readonly<Record<string, UnitPlan>>;
 export type UnitName = keyof typeof UNITS;
 
@@ -48,6 +56,8 @@ export interface ClientFederation extends AsyncDisposable {
   told(unit: UnitName): Tap['passed'];
   /** Paths that the npm upstream and the Python index were asked for. */
   asked(): readonly string[];
+  /** What the hub holds of a unit once it has everything, oldest first. */
+  rows(unit: UnitName): Promise<readonly Row[]>;
   /** The hub's row behind a printed code. */
   row(unit: UnitName, code: string): Promise<Row>;
   /** A token of the unit that its spoke already knows. */
@@ -97,10 +107,16 @@ export async function startClientFederation(options: ClientFederationOptions): P
     });
   }
   const upstream = starting.use(await startTap(() => registry.origin));
-  const pypi = starting.use(await startPypiIndex({ releases: samplePythonReleases(now), separateFiles: true }));
+  const releases = samplePythonReleases(now);
+  const pypi = starting.use(await startPypiIndex({ releases, separateFiles: true }));
+  const old = options.units.includes('archive')
+    ? starting.use(await startPypiIndex({ releases, htmlOnly: true, withoutMetadata: true }))
+    : undefined;
   const federation = starting.use(
     await startLocalFederation({
-      units: options.units.map((name) => UNITS[name]),
+      units: options.units.map((name) =>
+        name === 'archive' && old !== undefined ? { ...UNITS[name], pypiUpstream: old.indexUrl } : UNITS[name],
+      ),
       npmUpstream: upstream.origin,
       pypiUpstream: pypi.indexUrl,
       malicious: (['npm', 'pypi'] as const).map((ecosystem) => ({
@@ -118,9 +134,14 @@ export async function startClientFederation(options: ClientFederationOptions): P
     if (found === undefined) throw new Error(`no spoke of ${unit} was started`);
     return found;
   };
-  const hidden = [registry.origin, upstream.origin, pypi.origin, pypi.filesOrigin].map((origin) =>
-    origin.replace('http://', ''),
-  );
+  const upstreams = [
+    registry.origin,
+    upstream.origin,
+    pypi.origin,
+    pypi.filesOrigin,
+    ...(old === undefined ? [] : [old.origin]),
+  ];
+  const hidden = upstreams.map((origin) => origin.replace('http://', ''));
   const names = (text: string): string | undefined => hidden.find((host) => text.includes(host));
   const running = starting.move();
   return {
@@ -133,9 +154,11 @@ export async function startClientFederation(options: ClientFederationOptions): P
       ...upstream.passed.map(({ url }) => url),
       ...pypi.requests.map(({ url }) => url),
       ...pypi.fileRequests.map(({ url }) => url),
+      ...(old?.requests ?? []).map(({ url }) => url),
     ],
+    rows: (unit) => rowsOf(federation, unit),
     async row(unit, code) {
-      const rows = (await federation.rows(unit)) as readonly unknown[] as readonly Row[];
+      const rows = await rowsOf(federation, unit);
       const found = rows.filter((row) => row.code === code);
       assert.equal(found.length, 1, `the hub has one row with code ${code}`);
       return found[0] as Row;
@@ -181,6 +204,10 @@ export async function startClientFederation(options: ClientFederationOptions): P
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+async function rowsOf(federation: LocalFederation, unit: UnitName): Promise<readonly Row[]> {
+  return (await federation.rows(unit)) as readonly unknown[] as readonly Row[];
 }
 
 function activeBundle(federation: LocalFederation, unit: string): string {

@@ -31,7 +31,7 @@ after(async () => {
 interface Project extends Workspace {
   npm(...args: readonly string[]): Promise<Ran>;
   /** Version of a package below node_modules, '' when it is not there. */
-  installed(name: string): Promise<string>;
+  readonly installed: (name: string) => Promise<string>;
   write(file: string, content: unknown): Promise<void>;
 }
 
@@ -74,9 +74,18 @@ async function tarballOf(name: string, version: string): Promise<Buffer> {
   return (await buildNpm(source)).tarball;
 }
 
+function tarballUrl(name: string, version: string): string {
+  return `${ground.npm('payments')}/${name}/-/${name}-${version}.tgz`;
+}
+
 /** What a unit's clients were told about paths with this ending, newest last. */
 function toldAbout(unit: UnitName, ending: string): readonly Passed[] {
   return ground.told(unit).filter(({ url }) => url.endsWith(ending));
+}
+
+async function installWith(token: string): Promise<Ran> {
+  await using p = await project('vault', token);
+  return await p.npm('install', SAMPLES.plain);
 }
 
 test('installs what is allowed, with dependencies and scopes, byte for byte', async () => {
@@ -221,7 +230,7 @@ test('a deprecated release keeps its own warning and is recorded as one', async 
   const ran = await p.npm('install', `${SAMPLES.withdrawn}@2.0.0`);
   worked(ran);
   assert.match(ran.output, /npm warn deprecated weir-sample-withdrawn@2\.0\.0: superseded, it loses data/);
-  const rows = (await ground.federation.rows('payments')) as readonly { level: string; subject: { purl: string } }[];
+  const rows = await ground.rows('payments');
   const served = rows.filter(({ subject }) => subject.purl === `pkg:npm/${SAMPLES.withdrawn}@2.0.0`);
   assert.deepEqual(
     served.map(({ level }) => level),
@@ -272,10 +281,6 @@ test('block mode tells of a warning whose rule asks for it, and serves', async (
 });
 
 test('tokens: missing, malformed, unknown, revoked and another unit’s are each refused by name; the right one works', async () => {
-  const install = async (token: string): Promise<Ran> => {
-    await using p = await project('vault', token);
-    return await p.npm('install', SAMPLES.plain);
-  };
   const theirs = await ground.token('payments');
   const ours = await ground.token('vault');
   for (const [token, says] of [
@@ -284,14 +289,14 @@ test('tokens: missing, malformed, unknown, revoked and another unit’s are each
     [formatToken('vault', new Uint8Array(32)), 'Token is not valid'],
     [theirs.secret, 'Token of another unit'],
   ] as const) {
-    const ran = await install(token);
+    const ran = await installWith(token);
     failed(ran);
     assert.ok(words(ran.output).includes(`Weir: ${says}`), ran.output);
     assert.ok(token === '' || !ran.output.includes(token), 'npm must not have been told its own token');
     const row = await ground.row('vault', codeIn(ran.output));
     assert.deepEqual([row.level, row.enforced, row.subject.purl], ['deny', true, '']);
   }
-  worked(await install(ours.secret));
+  worked(await installWith(ours.secret));
   {
     await using p = await project('vault', ours.secret);
     assert.match((await p.npm('whoami')).stdout, /^ci$/m);
@@ -302,7 +307,7 @@ test('tokens: missing, malformed, unknown, revoked and another unit’s are each
     assert.deepEqual([row.action, row.outcome, row.request.method], ['publish', 'publish_refused', 'PUT']);
   }
   await ground.revoke('vault', ours.id);
-  const revoked = await install(ours.secret);
+  const revoked = await installWith(ours.secret);
   failed(revoked);
   assert.match(words(revoked.output), /401 Weir: Token is not valid.*unknown here or has been revoked/);
 });
@@ -323,10 +328,10 @@ test('npm ci from a lockfile that names the public registry comes here, and a re
   assert.ok(lock.includes(publicHost));
   await p.write('package-lock.json', lock);
   await p.npm('cache', 'clean', '--force');
-  const before = ground.told('payments').length;
+  const toldBefore = ground.told('payments').length;
   worked(await p.npm('ci'));
   assert.deepEqual([await p.installed(SAMPLES.plain), await p.installed(SAMPLES.scoped)], ['2.0.0', '1.0.2']);
-  const asked = ground.told('payments').slice(before);
+  const asked = ground.told('payments').slice(toldBefore);
   assert.equal(asked.filter(({ url }) => url.endsWith('.tgz')).length, 2);
 
   await using refused = await project('payments');
@@ -393,7 +398,7 @@ test('validators: each form has its own, a 304 never crosses forms, and the enco
   assert.equal((await ask({ 'if-none-match': fullTag })).reply.status, 304);
   assert.equal((await ask({ ...short, 'if-none-match': shortTag })).reply.status, 304);
   assert.equal((await ask({ ...short, 'if-none-match': fullTag })).reply.status, 200);
-  const plain = (await full.reply.json()) as unknown;
+  const plain = await full.reply.json();
   for (const encoding of ['gzip', 'br']) {
     const encoded = await ask({ 'accept-encoding': encoding });
     assert.equal(headerOf(encoded.raw, 'content-encoding'), encoding);
@@ -402,22 +407,21 @@ test('validators: each form has its own, a 304 never crosses forms, and the enco
 });
 
 test('HEAD and Range on a tarball take the same decision as GET', async () => {
-  const at = (name: string, version: string): string => `${ground.npm('payments')}/${name}/-/${name}-${version}.tgz`;
   const whole = await tarballOf(SAMPLES.plain, '2.0.0');
-  const head = await fetch(at(SAMPLES.plain, '2.0.0'), { method: 'HEAD' });
+  const head = await fetch(tarballUrl(SAMPLES.plain, '2.0.0'), { method: 'HEAD' });
   assert.deepEqual([head.status, head.headers.get('content-length')], [200, String(whole.length)]);
-  const part = await fetch(at(SAMPLES.plain, '2.0.0'), { headers: { range: 'bytes=10-19' } });
+  const part = await fetch(tarballUrl(SAMPLES.plain, '2.0.0'), { headers: { range: 'bytes=10-19' } });
   assert.equal(part.status, 206);
   assert.deepEqual(Buffer.from(await part.arrayBuffer()), whole.subarray(10, 20));
   const etag = part.headers.get('etag') ?? '';
-  assert.equal((await fetch(at(SAMPLES.plain, '2.0.0'), { headers: { 'if-none-match': etag } })).status, 304);
+  assert.equal((await fetch(tarballUrl(SAMPLES.plain, '2.0.0'), { headers: { 'if-none-match': etag } })).status, 304);
   const refusals: readonly RequestInit[] = [
     { method: 'HEAD' },
     { headers: { range: 'bytes=0-0' } },
     { headers: { 'if-none-match': '*' } },
   ];
   for (const init of refusals) {
-    const refused = await fetch(at(SAMPLES.malware, MALICIOUS_VERSION), init);
+    const refused = await fetch(tarballUrl(SAMPLES.malware, MALICIOUS_VERSION), init);
     assert.equal(refused.status, 403);
     assert.match(refused.statusText, /Known malicious release/);
   }
