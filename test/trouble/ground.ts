@@ -2,6 +2,12 @@
 // to look at what a client got, what upstream saw and what was written down.
 
 import { connect } from 'node:net';
+import { join } from 'node:path';
+import type { Digest } from '@weir/shared/domain/digest.ts';
+import { viewLog } from '@weir/spoke/audit/view-log.ts';
+import { openBundleStore } from '@weir/spoke/io/bundle-store.ts';
+import { viewSpoolDisk } from '@weir/spoke/io/spool-disk.ts';
+import { loose, manifestIn, type LooseBundle } from '../bundle/forge.ts';
 import {
   startLocalFederation,
   until,
@@ -112,6 +118,31 @@ export async function readMetric(adminPort: number, name: string): Promise<numbe
   const lines = (await response.text()).split('\n').filter((line) => new RegExp(`^${name}(?:\\{| )`).test(line));
   if (lines.length === 0) throw new Error(`the spoke has no metric ${name}`);
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+}
+
+/** Rows as they lie in the spool of a unit's spoke, running or not, oldest first. */
+export async function spooledRows(federation: LocalFederation, unit: string): Promise<readonly Row[]> {
+  const view = await viewLog(viewSpoolDisk(join(federation.spokeHome(unit), 'audit', 'w0')));
+  const { rows } = await view.read(view.firstIndex, 100_000, 64 << 20);
+  return rows.map((bytes) => JSON.parse(bytes.toString()) as Row);
+}
+
+/** The bundle that a unit's spoke runs, as it keeps it on disk. */
+export async function bundleOnDisk(
+  federation: LocalFederation,
+  unit: string,
+  pointer: 'current' | 'previous' = 'current',
+): Promise<LooseBundle> {
+  const disk = await openBundleStore(join(federation.spokeHome(unit), 'bundles'));
+  const digest = await disk.readPointer(pointer);
+  const envelope = digest === undefined ? undefined : await disk.readEnvelope(digest);
+  if (digest === undefined || envelope === undefined) throw new Error(`the spoke of ${unit} has no ${pointer} bundle`);
+  const layers = new Map<Digest, Uint8Array>();
+  for (const { digest: layer } of manifestIn(envelope).layers) {
+    const bytes = await disk.readLayer(layer);
+    if (bytes !== undefined) layers.set(layer, bytes);
+  }
+  return loose({ digest, envelope }, layers);
 }
 
 /** What came back over a raw connection. */
