@@ -31,9 +31,7 @@ async function main(): Promise<number> {
   const runner = [
     '--test',
     `--test-concurrency=${flags.has('--live') || flags.has('--chaos') ? 1 : Math.max(2, availableParallelism())}`,
-    `--test-reporter=${process.stdout.isTTY ? 'spec' : 'dot'}`,
-    '--test-reporter-destination=stdout',
-    `--test-reporter=${join(ROOT, 'test', 'summary-reporter.ts')}`,
+    `--test-reporter=${join(ROOT, 'test', 'reporter.ts')}`,
     '--test-reporter-destination=stdout',
     ...files,
   ];
