@@ -31,7 +31,8 @@ export async function startTap(target: () => string): Promise<Tap> {
   const server: LocalServer = await startLocalServer(
     (incoming, outgoing) => new Promise((resolve) => relay(target(), incoming, outgoing, passed, resolve)),
   );
-  return { origin: server.origin, passed, close: server.close, [Symbol.asyncDispose]: server.close };
+  const close = (): Promise<void> => server.close();
+  return { origin: server.origin, passed, close, [Symbol.asyncDispose]: close };
 }
 
 function relay(
