@@ -3,7 +3,7 @@
 
 import semver from 'semver';
 import type { Ecosystem } from '@weir/shared/domain/coordinate.ts';
-import { comparePep440, isPep440Prerelease, normalPep440, parsePep440 } from './pep440.ts';
+import { compareParsed, equalityKey, isPrerelease, parseVersion } from '../versions/pep440.ts';
 
 interface VersionOrder {
   /** The spelling shared by all equal versions; the text itself when it is no version of the ecosystem. */
@@ -29,16 +29,16 @@ const npm: VersionOrder = {
 
 const pypi: VersionOrder = {
   normal: (version) => {
-    const parsed = parsePep440(version);
-    return parsed === undefined ? version : normalPep440(parsed);
+    const parsed = parseVersion(version);
+    return parsed === undefined ? version : equalityKey(parsed);
   },
   compare: (a, b) => {
-    const [left, right] = [parsePep440(a), parsePep440(b)];
-    return left === undefined || right === undefined ? undefined : comparePep440(left, right);
+    const [left, right] = [parseVersion(a), parseVersion(b)];
+    return left === undefined || right === undefined ? undefined : compareParsed(left, right);
   },
   isPrerelease: (version) => {
-    const parsed = parsePep440(version);
-    return parsed === undefined ? undefined : isPep440Prerelease(parsed);
+    const parsed = parseVersion(version);
+    return parsed === undefined ? undefined : isPrerelease(parsed);
   },
 };
 

@@ -1,11 +1,11 @@
-// The spoke reads Python versions in two stages that may not share code: the adapter, which orders what it shows, and the
-// evidence, which matches what is malicious. Should they ever disagree, a malicious version could be shown as another one.
+// Python versions mean what pip takes them to mean: should the spoke read one differently, a malicious version could pass as
+// another one.
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { comparePep440, isPep440Prerelease, normalPep440, parsePep440 } from '@weir/spoke/evidence/pep440.ts';
-import { compareParsed, equalityKey, isPrerelease, parseVersion } from '@weir/spoke/registries/pypi/pep440.ts';
+import { compareParsed, equalityKey, isPrerelease, parseVersion } from '@weir/spoke/versions/pep440.ts';
 
 const number = fc.oneof(
   fc.constantFrom('', '0', '00', '01'),
@@ -41,34 +41,48 @@ const version = fc
   )
   .map((parts) => parts.join(''));
 
-test('adapter and evidence read the same texts as versions', () => {
-  fc.assert(
-    fc.property(
-      fc.oneof(
-        version,
-        fc.string({ maxLength: 20 }).map((text) => text.trim()),
-      ),
-      (text) => {
-        assert.equal(parsePep440(text) === undefined, parseVersion(text) === undefined);
-      },
-    ),
-    { numRuns: 2000 },
-  );
-});
+/** What pip's own library makes of texts: null for what is no version, else its spelling and whether it is a pre-release. */
+async function askPip(texts: readonly string[]): Promise<readonly ({ order: number; prerelease: boolean } | null)[]> {
+  const { stdout } = await new Promise<{ stdout: string }>((resolve, reject) => {
+    const child = execFile('python3', ['-c', ORACLE], { maxBuffer: 1 << 26 }, (error, out) =>
+      error === null ? resolve({ stdout: out }) : reject(error),
+    );
+    child.stdin?.end(JSON.stringify(texts));
+  });
+  return JSON.parse(stdout) as readonly ({ order: number; prerelease: boolean } | null)[];
+}
 
-test('adapter and evidence order, equate and class them alike', () => {
-  fc.assert(
-    fc.property(version, version, (a, b) => {
-      const [left, right] = [parsePep440(a), parsePep440(b)];
-      const [shownLeft, shownRight] = [parseVersion(a), parseVersion(b)];
-      if (left === undefined || right === undefined || shownLeft === undefined || shownRight === undefined) return;
-      const order = Math.sign(comparePep440(left, right));
-      assert.equal(order, Math.sign(compareParsed(shownLeft, shownRight)));
-      assert.equal(order, -Math.sign(comparePep440(right, left)) || 0);
-      assert.equal(order === 0, normalPep440(left) === normalPep440(right));
-      assert.equal(order === 0, equalityKey(shownLeft) === equalityKey(shownRight));
-      assert.equal(isPep440Prerelease(left), isPrerelease(shownLeft));
-    }),
-    { numRuns: 3000 },
+/** Equal versions get the same rank. */
+const ORACLE = `
+import json, sys
+from pip._vendor.packaging.version import InvalidVersion, Version
+def read(text):
+    try: return Version(text)
+    except InvalidVersion: return None
+versions = [read(text) for text in json.load(sys.stdin)]
+ranks = {version: rank for rank, version in enumerate(sorted({v for v in versions if v is not None}))}
+print(json.dumps([None if v is None else {"order": ranks[v], "prerelease": v.is_prerelease} for v in versions]))
+`;
+
+test("versions are read, ordered, equated and classed as pip's own library does", async () => {
+  const texts = [
+    ...fc.sample(version, 3000),
+    ...fc.sample(fc.string({ maxLength: 20 }), 1000).filter((text) => /^[\x20-\x7e]*$/.test(text)),
+  ];
+  const answers = await askPip(texts);
+  const read = texts.map((text, i) => ({ text, parsed: parseVersion(text), pip: answers[i] ?? null }));
+  for (const { text, parsed, pip } of read) assert.equal(parsed === undefined, pip === null, JSON.stringify(text));
+  const versions = read.flatMap(({ text, parsed, pip }) =>
+    parsed === undefined || pip === null ? [] : [{ text, parsed, pip }],
   );
+  for (const { text, parsed, pip } of versions) assert.equal(isPrerelease(parsed), pip.prerelease, text);
+  for (let i = 0; i + 1 < versions.length; i += 1) {
+    for (const step of [1, 7, 501]) {
+      const [a, b] = [versions[i], versions[(i + step) % versions.length]];
+      if (a === undefined || b === undefined) continue;
+      const order = Math.sign(a.pip.order - b.pip.order);
+      assert.equal(Math.sign(compareParsed(a.parsed, b.parsed)), order, `${a.text} and ${b.text}`);
+      assert.equal(equalityKey(a.parsed) === equalityKey(b.parsed), order === 0, `${a.text} and ${b.text}`);
+    }
+  }
 });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { pypi } from '@weir/spoke/registries/pypi/index.ts';
-import { compareVersions, equalityKey, normalVersion, parseVersion } from '@weir/spoke/registries/pypi/pep440.ts';
+import { compareVersions, equalityKey, normalVersion, parseVersion } from '@weir/spoke/versions/pep440.ts';
 import { parseTarget } from '@weir/spoke/request/parse-target.ts';
 
 const piece = fc.oneof(

@@ -2,7 +2,7 @@
 // archives) and by the older habits that indexes still list. Reads the name as installers do, so that what is judged is
 // what they would install.
 
-import { normalVersion, parseVersion } from './pep440.ts';
+import { normalVersion, parseVersion } from '../../versions/pep440.ts';
 import { normalProject } from './names.ts';
 
 export interface FileName {

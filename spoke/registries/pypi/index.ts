@@ -4,7 +4,7 @@
 import type { Adapter, ReleaseFile, Release, Releases, Route } from '../adapter.ts';
 import { readCoreMetadata } from './core-metadata.ts';
 import { normalizeName } from './names.ts';
-import { compareVersions } from './pep440.ts';
+import { compareVersions } from '../../versions/pep440.ts';
 import { type ParsedIndex, readMetadata } from './read-metadata.ts';
 import { renderRefusal } from './refusal.ts';
 import { standIn } from './stand-in.ts';

@@ -4,7 +4,7 @@
 import type { PackageName } from '@weir/shared/domain/coordinate.ts';
 import type { MetadataDocument, Release, ReleaseFile, Releases } from '../adapter.ts';
 import { readFileName } from './file-name.ts';
-import { compareParsed, equalityKey, isPrerelease, parseVersion } from './pep440.ts';
+import { compareParsed, equalityKey, isPrerelease, parseVersion } from '../../versions/pep440.ts';
 import { type IndexFile, type ProjectIndex, malformed, readTimestamp } from './project-index.ts';
 import { readHtmlIndex } from './read-html.ts';
 import { readJsonIndex } from './read-json.ts';

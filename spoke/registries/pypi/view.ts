@@ -3,7 +3,7 @@
 
 import type { MetadataDocument, Releases, View, ViewContext } from '../adapter.ts';
 import { CONTENT_TYPES, REPRESENTATIONS, type Representation } from './accept.ts';
-import { equalityKey, parseVersion } from './pep440.ts';
+import { equalityKey, parseVersion } from '../../versions/pep440.ts';
 import type { Page } from './page.ts';
 import type { IndexFile } from './project-index.ts';
 import { parsedOf, preferredVersion } from './read-metadata.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { comparePep440, isPep440Prerelease, normalPep440, parsePep440 } from './pep440.ts';
+import { compareParsed, equalityKey, isPrerelease, parseVersion } from './pep440.ts';
 import type { Pep440Version } from './pep440.ts';
 
 // Each line holds spellings of one version; lines are in ascending order.
@@ -50,7 +50,7 @@ const ASCENDING: readonly (readonly string[])[] = [
 ];
 
 function parsed(text: string): Pep440Version {
-  const version = parsePep440(text);
+  const version = parseVersion(text);
   assert.ok(version, text);
   return version;
 }
@@ -59,16 +59,16 @@ test('every pair of versions is ordered as the standard says', () => {
   const flat = ASCENDING.flatMap((spellings, order) => spellings.map((text) => ({ text, order })));
   for (const a of flat)
     for (const b of flat) {
-      const actual = Math.sign(comparePep440(parsed(a.text), parsed(b.text)));
+      const actual = Math.sign(compareParsed(parsed(a.text), parsed(b.text)));
       assert.equal(actual, Math.sign(a.order - b.order), `${a.text} against ${b.text}`);
     }
 });
 
 test('equal versions share one normal form and different ones do not', () => {
-  const forms = ASCENDING.map((spellings) => new Set(spellings.map((text) => normalPep440(parsed(text)))));
+  const forms = ASCENDING.map((spellings) => new Set(spellings.map((text) => equalityKey(parsed(text)))));
   for (const [i, form] of forms.entries()) assert.equal(form.size, 1, String(ASCENDING[i]));
   assert.equal(new Set(forms.map((form) => [...form][0])).size, ASCENDING.length);
-  for (const form of forms) for (const text of form) assert.equal(normalPep440(parsed(text)), text);
+  for (const form of forms) for (const text of form) assert.equal(equalityKey(parsed(text)), text);
 });
 
 test('what is no version is refused', () => {
@@ -98,11 +98,11 @@ test('what is no version is refused', () => {
     '1.*',
     `1${'.0'.repeat(130)}`,
   ];
-  for (const text of rubbish) assert.equal(parsePep440(text), undefined, JSON.stringify(text));
+  for (const text of rubbish) assert.equal(parseVersion(text), undefined, JSON.stringify(text));
 });
 
 test('pre-releases are told from final and post-releases', () => {
   for (const text of ['1.0a1', '1.0.dev1', '1.0rc2.post1', '1.0.post1.dev2'])
-    assert.ok(isPep440Prerelease(parsed(text)), text);
-  for (const text of ['1.0', '1.0.post1', '1.0+local', '1!2']) assert.ok(!isPep440Prerelease(parsed(text)), text);
+    assert.ok(isPrerelease(parsed(text)), text);
+  for (const text of ['1.0', '1.0.post1', '1.0+local', '1!2']) assert.ok(!isPrerelease(parsed(text)), text);
 });

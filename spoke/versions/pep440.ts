@@ -1,5 +1,5 @@
-// Python versions (PEP 440): reading, the normal form, equality and order. The one implementation on the spoke; others
-// reach it through the adapter's `compareVersions`.
+// Python versions (PEP 440): reading, the normal form, equality and order. One implementation for the adapter, which orders
+// what it shows, and for the evidence, which matches what is malicious: they must never disagree.
 
 /** Longer texts are no versions; real ones stay below 60 characters. */
 export const VERSION_CHARS_MAX = 200;
@@ -40,7 +40,8 @@ const PHASES: Readonly<Record<string, 'a' | 'b' | 'rc'>> = {
 /** Reads any spelling that PEP 440 allows; undefined for everything else, the empty text included. */
 export function parseVersion(text: string): Pep440Version | undefined {
   if (text.length > VERSION_CHARS_MAX) return undefined;
-  const groups = PATTERN.exec(text.toLowerCase())?.groups;
+  // White space around a version is to be ignored, as is case.
+  const groups = PATTERN.exec(text.trim().toLowerCase())?.groups;
   if (groups?.['release'] === undefined) return undefined;
   const phase = PHASES[groups['phase'] ?? ''];
   return {
