@@ -15,6 +15,7 @@ import { WeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import { type Account, canReach, databaseAccount } from './postgres-account.ts';
 import { readSmallFile, writePrivateFile } from './private-file.ts';
+import { clearStaleLock } from './stale-postmaster.ts';
 
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 8_000;
@@ -97,6 +98,7 @@ async function start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres
       next: 'restore the file, or move the data folder away to begin with an empty database',
     });
   }
+  await clearStaleLock(data);
   const port = await freePort(known?.port ?? 0);
   const now: Remembered = { port, password, data };
   await remember(now);

@@ -28,6 +28,10 @@ export function createPool(options: { readonly url: string; readonly logger: Log
   pool.on('error', (error) => {
     if (!pool.ending) options.logger.warn({ error: error.message }, 'an idle database connection broke');
   });
+  // The same between two statements of a transaction: the next one tells the failure.
+  pool.on('connect', (client) =>
+    client.on('error', (error) => options.logger.debug({ error: error.message }, 'a database connection broke')),
+  );
   return pool;
 }
 
