@@ -115,6 +115,7 @@ export function refusedByError(
 
 const CAUSES: Readonly<Partial<Record<WeirError['code'], { readonly cause: HostCause; readonly outcome: string }>>> = {
   upstream_failed: { cause: 'upstream', outcome: 'upstream_failed' },
+  not_found: { cause: 'upstream', outcome: 'not_found' },
   timeout: { cause: 'upstream', outcome: 'upstream_timeout' },
   integrity: { cause: 'upstream', outcome: 'upstream_integrity' },
   unavailable: { cause: 'upstream', outcome: 'upstream_unavailable' },

@@ -61,6 +61,8 @@ export interface LocalFederationOptions {
   /** Names that count as popular besides the shipped ones. */
   readonly popular?: Readonly<Partial<Record<'npm' | 'pypi', readonly string[]>>>;
   readonly spokeLimits?: Readonly<Record<string, number>>;
+  /** Environment of the spokes, for the proxy settings of live suites; default: none. */
+  readonly spokeEnv?: Readonly<Record<string, string | undefined>>;
   /** A database of the test's own; the hub starts one of its own otherwise. */
   readonly databaseUrl?: string;
 }
@@ -143,7 +145,7 @@ export async function startLocalFederation(options: LocalFederationOptions): Pro
         config: await configOf(unit),
         logStream,
         logLevel: 'debug',
-        env: {},
+        env: options.spokeEnv ?? {},
       });
       spokes.set(unit, spoke);
     };
