@@ -236,7 +236,7 @@ describe('a spoke is offered a bundle', () => {
       assert.deepEqual([status.ready, status.nack?.code], [true, nack]);
       const event = (await spooledRows(ground.federation, VICTIM)).findLast((row) => row.action === 'event');
       assert.deepEqual([event?.outcome, event?.bundle], ['bundle_refused', digest]);
-      assert.ok(event?.request.target.startsWith(`${nack}: `), event?.request.target);
+      assert.ok(event?.request.target.startsWith(`${nack}: `), event?.request.target ?? '');
       assert.equal((await get(VICTIM, PLAIN)).status, 200);
       const refusal = await get(VICTIM, MALWARE);
       assert.equal(refusal.status, 403);
