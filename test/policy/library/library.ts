@@ -15,7 +15,7 @@ export const POLICIES = join(dirname(fileURLToPath(import.meta.url)), '..', '..'
 export const UNITS = ['example', 'payments', 'research'] as const;
 
 /** Set to rewrite generated files instead of comparing them. */
-const REWRITE = process.env['WEIR_REWRITE_GOLDEN'] === '1';
+const REWRITE = process.env['WEIR_GOLDEN'] === 'write';
 
 export const clock = { monotonicMs: () => performance.now() };
 export const opa: Opa = createOpa(findOpa(process.env));
