@@ -15,6 +15,7 @@ import { draftRow } from './pipeline/record.ts';
 import { refusalContext, refusedByError, refusedByHost, type Named } from './pipeline/refuse.ts';
 import { createRepeats } from './pipeline/repeats.ts';
 import { createServiceRoute } from './pipeline/service-route.ts';
+import { createUnrecorded } from './pipeline/unrecorded.ts';
 import type { RowTemplate } from './audit/row-template.ts';
 import type { Adapter, Route } from './registries/adapter.ts';
 import { refusalOfAuthentication, refusalOfError, refusalOfRoute } from './response/refusal.ts';
@@ -43,6 +44,7 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
     service: createServiceRoute(ports),
   };
   const repeats = createRepeats(ports);
+  const unrecorded = createUnrecorded(ports);
 
   return async function handle(request, reply) {
     // Asked before in the same words, and nothing has changed since: the same answer, a row of its own.
@@ -132,6 +134,7 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
     try {
       const template = ports.log.template(row);
       await ports.log.appendTo(template, row);
+      unrecorded.recorded();
       ports.metrics.count('weir_spoke_decisions_total', {
         outcome: row.outcome,
         level: row.level,
@@ -142,6 +145,7 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
     } catch (thrown) {
       const error = asWeirError(thrown, 'spool_failed', 'the decision could not be recorded');
       ports.metrics.count('weir_spoke_rows_unrecorded_total', { mode });
+      unrecorded.missed(exchange.atMs, mode);
       ports.logger.error(
         { request: exchange.id, code: error.code, error: thrown, mode },
         'a row could not be made durable',
