@@ -204,12 +204,12 @@ function tail(output) {
     .join('\n');
 }
 
-/** Runs the target in the foreground. Signals reach it once: from the terminal by itself, otherwise passed on. */
+/** Runs the target in the foreground. What a terminal sends reaches it by itself; everything else is passed on. */
 function handOver(node, args, env) {
   return new Promise((resolve) => {
     const child = spawn(node, args, { cwd: process.cwd(), env, stdio: 'inherit' });
     const forward = (signal) => {
-      if (!process.stdin.isTTY) child.kill(signal);
+      if (signal === 'SIGTERM' || !process.stdin.isTTY) child.kill(signal);
     };
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, forward);
     child.on('error', (error) => {
