@@ -61,8 +61,9 @@ export async function startAdminServer(host: string, port: number, ports: AdminP
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse, ports: AdminPorts): Promise<void> {
-  const url = new URL(request.url ?? '/', 'http://spoke');
   try {
+    const url = URL.parse(request.url ?? '/', 'http://spoke');
+    if (url === null) throw new WeirError('invalid_argument', 'the address cannot be read');
     // A page in somebody's browser must not be able to ask, neither across origins nor under a name that it had rebound.
     const host = (request.headers.host ?? '').replace(/:\d+$/, '');
     if (request.headers.origin !== undefined || !LOOPBACK.test(host))
