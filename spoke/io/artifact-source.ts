@@ -8,6 +8,7 @@ import type { Artifact as CachedArtifact, ArtifactCache, ArtifactKey as CacheKey
 import type { Verified } from './artifact-fill.ts';
 import { createHotCache, type HotObject } from './hot-cache.ts';
 import { HOT_CACHE_LIMITS } from './io-limits.ts';
+import { untilAborted } from './until-aborted.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface ArtifactSourceOptions {
@@ -34,13 +35,22 @@ export function createArtifactSource({ cache, upstream, hotBytes, metrics }: Art
     };
     const cached = await cache.getOrFill(request, signal === undefined ? {} : { signal });
     if (cached === undefined) return undefined;
-    const verified = cached.verified.then((outcome) => contentOf(key, outcome));
+    // Whoever waits for the end of a download waits no longer than for its own client.
+    const verified = untilAborted(
+      cached.verified.then((outcome) => contentOf(key, outcome)),
+      signal,
+    );
     verified.catch(() => undefined);
     if (cached.state === 'filling') return { content: null, bytes: null, source: cached, verified };
-    const content = await verified;
-    const bytes = await wholeBytes(cached, Math.min(HOT_CACHE_LIMITS.objectBytes, hotBytes));
-    if (bytes !== null) hot.put(hotKey(key), hotArtifact(bytes, content));
-    return { content, bytes, source: cached, verified };
+    try {
+      const content = await verified;
+      const bytes = await wholeBytes(cached, Math.min(HOT_CACHE_LIMITS.objectBytes, hotBytes));
+      if (bytes !== null) hot.put(hotKey(key), hotArtifact(bytes, content));
+      return { content, bytes, source: cached, verified };
+    } catch (thrown) {
+      cached.release();
+      throw thrown;
+    }
   }
 
   /** Names of keys that somebody keeps, so that a repeated look-up builds none. */
@@ -53,7 +63,13 @@ export function createArtifactSource({ cache, upstream, hotBytes, metrics }: Art
 
   return {
     held,
-    find: async (key) => held(key) ?? (cache.has(cacheKey(key)) ? open(key) : undefined),
+    async find(key) {
+      const found = held(key) ?? (cache.has(cacheKey(key)) ? await open(key) : undefined);
+      if (found === undefined || found.content !== null) return found;
+      // What was stored turned out to be damaged and is on its way again, so it is judged like any other download.
+      found.source.release();
+      return undefined;
+    },
     fetch: open,
   };
 }

@@ -135,7 +135,8 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
     }
     const size = artifact.source.size ?? asked.file.size;
     const partial = exchange.target.headers['range'] !== undefined || exchange.target.method === 'HEAD';
-    if (!partial && (size === null || size > WHOLE_BYTES_MAX)) return served(exchange, asked, ruling, artifact);
+    if (!partial && (size === null || size > WHOLE_BYTES_MAX))
+      return orRelease(artifact, () => served(exchange, asked, ruling, artifact));
     let content: ContentDigests;
     try {
       content = await artifact.verified;
@@ -144,12 +145,12 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
       const error = asWeirError(thrown, 'upstream_failed', 'the artifact could not be fetched');
       return onWrongBytes(exchange, asked, error, document);
     }
-    const again = verdictOn(exchange, asked, { known: true, value: content }, document);
-    if (refuses(exchange, again.verdict)) {
+    return orRelease(artifact, () => {
+      const again = verdictOn(exchange, asked, { known: true, value: content }, document);
+      if (!refuses(exchange, again.verdict)) return served(exchange, asked, again, { ...artifact, content });
       artifact.source.release();
       return refusal(exchange, asked, again.verdict);
-    }
-    return served(exchange, asked, again, { ...artifact, content });
+    });
   }
 
   /** Bytes that are not the promised ones: policy says so in its own words, and whatever it says they are not served. */
@@ -280,16 +281,28 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
       const stored = await ports.artifacts.find(asked.key);
       const content: SignalFacts['content'] =
         stored === undefined || stored.content === null ? NOT_FETCHED : { known: true, value: stored.content };
-      const ruling = verdictOn(exchange, asked, content, document);
-      if (refuses(exchange, ruling.verdict)) {
-        stored?.source.release();
-        return refusal(exchange, asked, ruling.verdict);
-      }
-      return stored === undefined
-        ? fetched(exchange, asked, ruling, document)
-        : served(exchange, asked, ruling, stored);
+      return orRelease(stored, () => {
+        const ruling = verdictOn(exchange, asked, content, document);
+        if (refuses(exchange, ruling.verdict)) {
+          stored?.source.release();
+          return refusal(exchange, asked, ruling.verdict);
+        }
+        return stored === undefined
+          ? fetched(exchange, asked, ruling, document)
+          : served(exchange, asked, ruling, stored);
+      });
     },
   };
+}
+
+/** An answer that never comes about must not keep the artifact open; releasing twice is harmless. */
+async function orRelease(artifact: Artifact | undefined, answer: () => Answer | Promise<Answer>): Promise<Answer> {
+  try {
+    return await answer();
+  } catch (thrown) {
+    artifact?.source.release();
+    throw thrown;
+  }
 }
 
 /** Made out here, so that it keeps alive what it names and nothing of the request it was made for. */

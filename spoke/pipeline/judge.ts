@@ -2,6 +2,7 @@
 // verdict, whatever route asked.
 
 import type { PackageName } from '@weir/shared/domain/coordinate.ts';
+import { digestOf } from '@weir/shared/domain/digest.ts';
 import type { Evidence } from '@weir/shared/domain/evidence.ts';
 import type { Verdict } from '@weir/shared/domain/verdict.ts';
 import type { Action } from '@weir/shared/policy/input.ts';
@@ -121,7 +122,11 @@ function verdictsOf(
   });
 }
 
+/** Characters of an actor class that is written out; a principal of many groups would fill the caches with their names. */
+const ACTOR_CHARS_MAX = 256;
+
 /** Whom a verdict may differ for: the part of a cache key that is not the subject. */
 export function actorClass({ principal, client }: KnownExchange): string {
-  return JSON.stringify([principal.id, principal.kind, principal.groups, principal.mfa, client]);
+  const text = JSON.stringify([principal.id, principal.kind, principal.groups, principal.mfa, client]);
+  return text.length <= ACTOR_CHARS_MAX ? text : digestOf(text);
 }
