@@ -1,7 +1,7 @@
 // Where processes are killed: local registries, and the trial's own federation (hub, database, two spokes) in a temporary
 // home. Everything is ended by its number when the ground is given up, whatever state a test left it in.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -71,7 +71,12 @@ export async function prepareFaultGround(): Promise<FaultGround> {
       intel,
       progress: () => undefined,
     });
-    cleanup.defer(() => federation.stop());
+    cleanup.defer(async () => {
+      await federation.stop();
+      const left = processesOf(home);
+      for (const pid of left) process.kill(pid, 'SIGKILL');
+      if (left.length > 0) throw new Error(`processes were left running: ${left.join(', ')}`);
+    });
     const { ports } = federation.options;
     const token = readFileSync(join(home, 'hub', 'operator-token'), 'utf8').trim();
     const console = consoleAt(`http://127.0.0.1:${ports.admin}`, token);
@@ -170,6 +175,22 @@ export function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+/** Numbers of all live processes that name the folder in their command line or work below it; none where `/proc` is missing. */
+export function processesOf(folder: string): readonly number[] {
+  if (process.platform !== 'linux') return [];
+  const concerns = (pid: string): boolean => {
+    try {
+      const commandLine = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+      return commandLine.includes(folder) || readlinkSync(`/proc/${pid}/cwd`).startsWith(folder);
+    } catch {
+      return false;
+    }
+  };
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && concerns(name))
+    .map(Number);
 }
 
 export function databasePid(home: string): number {

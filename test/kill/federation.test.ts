@@ -43,7 +43,7 @@ function assertAsExpected({ received }: Load): void {
 
 underLoad('a spoke killed at any moment has written down all that it had said', ['payments'], async (load) => {
   const outages: { readonly fromMs: number; readonly untilMs: number }[] = [];
-  for (let round = 0; round < 4; round += 1) {
+  for (let round = 0; round < 3; round += 1) {
     await delay(chance.between(20, 600));
     const fromMs = performance.now();
     await ground.killSpoke('payments');
@@ -59,7 +59,7 @@ underLoad('a spoke killed at any moment has written down all that it had said', 
   }
   const rows = await ground.settleLedger('payments', load);
   assert.equal(new Set(rows.map(({ log }) => log)).size, 1, 'the log went on where it had ended');
-  assert.ok(rows.filter(({ outcome }) => outcome === 'spoke_started').length >= 5);
+  assert.ok(rows.filter(({ outcome }) => outcome === 'spoke_started').length >= 4);
 });
 
 underLoad('a new floor reaches both spokes while they answer, and no request fails', UNITS, async (load) => {
@@ -94,8 +94,7 @@ async function refusalText(): Promise<string> {
 }
 
 for (const [what, kill] of [
-  ['the hub', () => ground.killHub()],
-  ['its database', () => ground.killDatabase()],
+  ['the database', () => ground.killDatabase()],
   ['hub and database', () => Promise.all([ground.killDatabase(), ground.killHub()]).then(() => undefined)],
 ] as const) {
   underLoad(`with ${what} killed, both spokes go on; afterwards the ledger is whole`, UNITS, async (load) => {

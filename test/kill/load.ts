@@ -52,11 +52,11 @@ export function startLoad(targets: readonly Target[], loopsPerTarget = 1): Load 
   const received: Received[] = [];
   const failures: Failure[] = [];
   const answers = new Map<Target, number>(targets.map((target) => [target, 0]));
-  let stopping = false;
+  const stopping = new AbortController();
 
   async function loop(target: Target): Promise<void> {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    while (!stopping) {
+    while (!stopping.signal.aborted) {
       const fromMs = performance.now();
       try {
         await ask(target, agent, (answer) => {
@@ -87,7 +87,7 @@ export function startLoad(targets: readonly Target[], loopsPerTarget = 1): Load 
       }
     },
     async stop() {
-      stopping = true;
+      stopping.abort();
       await Promise.all(loops);
     },
   };
