@@ -17,6 +17,7 @@ import { SPOKE_METRICS } from '@weir/shared/telemetry/metric-declarations.ts';
 import { createMetrics } from '@weir/shared/telemetry/metrics.ts';
 import { createAuditLog } from './audit/audit-log.ts';
 import { createShipper } from './audit/shipper.ts';
+import type { SpoolDisk } from './audit/spool-disk.ts';
 import { createActivator, type ActivationOutcome } from './bundle/activate.ts';
 import { createBundleHolder } from './bundle/active-bundle.ts';
 import type { SpokeConfig } from './config.ts';
@@ -64,6 +65,8 @@ export interface SpokeOptions {
   readonly config: SpokeConfig;
   readonly logStream: LogStream;
   readonly logLevel?: LogLevel;
+  /** Where the audit spool lies; the real disk unless a test brings its own. */
+  readonly openDisk?: (folder: string) => Promise<SpoolDisk>;
   /** HTTP_PROXY and the like for upstream. */
   readonly env: Readonly<Record<string, string | undefined>>;
 }
@@ -101,7 +104,7 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
   const stopping = new AbortController();
 
   try {
-    const disk = await openSpoolDisk(join(home, 'audit', WORKER));
+    const disk = await (options.openDisk ?? openSpoolDisk)(join(home, 'audit', WORKER));
     const log = await createAuditLog({
       disk,
       unit: identity.unit,
