@@ -41,9 +41,66 @@ const EMPTY = Buffer.alloc(0);
 const REASON_CHARACTERS_MAX = 100;
 
 export function createReply(request: IncomingMessage, response: ServerResponse, buffers: FileBuffers): Reply {
-  const isHead = request.method === 'HEAD';
+  return new HttpReply(request, response, buffers);
+}
 
-  function head(status: number, reason: string, headers: string[]): void {
+/** A class, because there is one for every request. */
+class HttpReply implements Reply {
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #buffers: FileBuffers;
+
+  constructor(request: IncomingMessage, response: ServerResponse, buffers: FileBuffers) {
+    this.#request = request;
+    this.#response = response;
+    this.#buffers = buffers;
+  }
+
+  get headSent(): boolean {
+    return this.#response.headersSent;
+  }
+
+  sendBuffer(status: number, reason: string, rawHeaders: readonly string[], body: Buffer, range?: RangeRequest): void {
+    if (status !== 200 || range === undefined) {
+      this.#whole(status, reason, rawHeaders, body);
+      return;
+    }
+    const part = byteRangeOf(range, body.length);
+    switch (part.kind) {
+      case 'whole':
+        this.#whole(200, reason, [...rawHeaders, ...BY_BYTES], body);
+        break;
+      case 'part': {
+        const { start, end } = part;
+        const headers = [...rawHeaders, ...BY_BYTES, 'Content-Range', `bytes ${start}-${end - 1}/${body.length}`];
+        this.#whole(206, 'Partial Content', headers, body.subarray(start, end));
+        break;
+      }
+      case 'unsatisfiable':
+        this.#unsatisfiable(rawHeaders, body.length);
+        break;
+    }
+  }
+
+  async sendFile(
+    reason: string,
+    rawHeaders: readonly string[],
+    source: ByteSource,
+    range?: RangeRequest,
+  ): Promise<Sent> {
+    try {
+      return await this.#stream(reason, rawHeaders, source, range);
+    } finally {
+      source.release();
+    }
+  }
+
+  destroy(): void {
+    reset(this.#request);
+  }
+
+  #head(status: number, reason: string, headers: string[]): void {
+    const response = this.#response;
     try {
       response.writeHead(status, printable(reason), headers);
     } catch (error) {
@@ -52,34 +109,40 @@ export function createReply(request: IncomingMessage, response: ServerResponse, 
     }
   }
 
-  function whole(status: number, reason: string, rawHeaders: readonly string[], body: Buffer): void {
+  #whole(status: number, reason: string, rawHeaders: readonly string[], body: Buffer): void {
     const bare = status === 204 || status === 304;
-    head(status, reason, bare ? [...rawHeaders] : [...rawHeaders, 'Content-Length', String(body.length)]);
-    if (bare || isHead) response.end();
-    else response.end(body);
+    this.#head(status, reason, bare ? [...rawHeaders] : [...rawHeaders, 'Content-Length', String(body.length)]);
+    if (bare || this.#request.method === 'HEAD') this.#response.end();
+    else this.#response.end(body);
   }
 
-  async function stream(
+  #unsatisfiable(rawHeaders: readonly string[], size: number): void {
+    const headers = [...rawHeaders, ...BY_BYTES, 'Content-Range', `bytes */${size}`];
+    this.#whole(416, 'Range Not Satisfiable', headers, EMPTY);
+  }
+
+  async #stream(
     reason: string,
     rawHeaders: readonly string[],
     source: ByteSource,
     range?: RangeRequest,
   ): Promise<Sent> {
+    const [request, response, buffers] = [this.#request, this.#response, this.#buffers];
     const { size } = source;
     const part = size === null || range === undefined ? WHOLE : byteRangeOf(range, size);
     if (part.kind === 'unsatisfiable') {
-      whole(416, 'Range Not Satisfiable', [...rawHeaders, 'Content-Range', `bytes */${size}`], EMPTY);
+      this.#unsatisfiable(rawHeaders, size ?? 0);
       return { kind: 'sent', bytes: 0 };
     }
     const start = part.kind === 'part' ? part.start : 0;
     const end = part.kind === 'part' ? part.end : (size ?? Number.POSITIVE_INFINITY);
     const fileHead = (): void => {
-      const headers = [...rawHeaders, 'Accept-Ranges', 'bytes'];
-      if (size !== null) headers.push('Content-Length', String(end - start));
+      const headers = [...rawHeaders, ...BY_BYTES];
       if (part.kind === 'part') headers.push('Content-Range', `bytes ${start}-${end - 1}/${size}`);
-      head(part.kind === 'part' ? 206 : 200, part.kind === 'part' ? 'Partial Content' : reason, headers);
+      if (size !== null) headers.push('Content-Length', String(end - start));
+      this.#head(part.kind === 'part' ? 206 : 200, part.kind === 'part' ? 'Partial Content' : reason, headers);
     };
-    if (isHead) {
+    if (request.method === 'HEAD') {
       fileHead();
       response.end();
       return { kind: 'sent', bytes: 0 };
@@ -123,41 +186,10 @@ export function createReply(request: IncomingMessage, response: ServerResponse, 
       connection.release();
     }
   }
-
-  return {
-    get headSent() {
-      return response.headersSent;
-    },
-    sendBuffer(status, reason, rawHeaders, body, range) {
-      const part = status === 200 && range !== undefined ? byteRangeOf(range, body.length) : WHOLE;
-      switch (part.kind) {
-        case 'whole':
-          whole(status, reason, rawHeaders, body);
-          break;
-        case 'part': {
-          const { start, end } = part;
-          const headers = [...rawHeaders, 'Content-Range', `bytes ${start}-${end - 1}/${body.length}`];
-          whole(206, 'Partial Content', headers, body.subarray(start, end));
-          break;
-        }
-        case 'unsatisfiable':
-          whole(416, 'Range Not Satisfiable', [...rawHeaders, 'Content-Range', `bytes */${body.length}`], EMPTY);
-          break;
-      }
-    },
-    async sendFile(reason, rawHeaders, source, range) {
-      try {
-        return await stream(reason, rawHeaders, source, range);
-      } finally {
-        source.release();
-      }
-    },
-    destroy() {
-      reset(request);
-    },
-  };
 }
 
+/** Told with every answer that a client may have in parts, from memory or from disk. */
+const BY_BYTES = ['Accept-Ranges', 'bytes'] as const;
 const WHOLE = { kind: 'whole' } as const;
 
 /** Follows one connection for the length of one streamed answer. */

@@ -3,11 +3,10 @@
 
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { type IncomingMessage, request } from 'node:http';
+import { type IncomingMessage, request as askFor } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Settings } from '@weir/shared/bundle/layers.ts';
-import { intelSchema } from '@weir/shared/bundle/layers.ts';
+import { type Identities, intelSchema, type Settings } from '@weir/shared/bundle/layers.ts';
 import { ENGINE } from '@weir/shared/bundle/manifest.ts';
 import { digestOf } from '@weir/shared/domain/digest.ts';
 import { formatToken, tokenHash } from '@weir/shared/domain/token.ts';
@@ -39,7 +38,11 @@ export const ALICE = formatToken(UNIT, Buffer.alloc(32, 1));
 export const BOB = formatToken(UNIT, Buffer.alloc(32, 2));
 /** Bob's token ends this many seconds after the ground is laid. */
 export const BOB_SECONDS = 1000;
-export const PACKAGES = ['one', 'two'] as const;
+/** The first two have old versions only; that of `young` outgrows the cooldown after `YOUNG_SECONDS`. */
+export const PACKAGES = ['one', 'two', 'young'] as const;
+export const YOUNG_SECONDS = 100;
+const OLD = '2020-01-01T00:00:00.000Z';
+const YOUNG = new Date((NOW - settings().policy.cooldown_hours * 3600 + YOUNG_SECONDS) * 1000).toISOString();
 
 /** What a unit may have active, by what is particular about it. */
 const POLICY_VARIANTS = {
@@ -76,12 +79,18 @@ export interface Ground extends AsyncDisposable {
   rows(): Promise<readonly Record<string, unknown>[]>;
 }
 
-let parts:
-  | Promise<{
-      readonly policies: Readonly<Record<PolicyVariant, Omit<ActivePolicy, 'verdicts'>>>;
-      readonly builds: readonly (readonly BuiltNpmPackage[])[];
-    }>
-  | undefined;
+interface Parts {
+  readonly policies: Readonly<Record<PolicyVariant, Omit<ActivePolicy, 'verdicts'>>>;
+  readonly builds: readonly (readonly BuiltNpmPackage[])[];
+}
+
+let parts: Promise<Parts> | undefined;
+
+type Token = Identities['tokens'][number];
+
+function token(id: string, text: string, expires: number | null): Token {
+  return { id, sha256: tokenHash(text), principal: id, kind: 'token', groups: [], expires };
+}
 
 /** Compiled and built once for all grounds of a process. */
 async function makeParts(): Promise<Parts> {
@@ -105,14 +114,6 @@ async function makeParts(): Promise<Parts> {
       readsVersion: false,
       clock: THREAD_TIME,
     });
-    const token = (id: string, text: string, expires: number | null) => ({
-      id,
-      sha256: tokenHash(text),
-      principal: id,
-      kind: 'token' as const,
-      groups: [],
-      expires,
-    });
     const alice = variant === 'revoked' ? [] : [token('alice', ALICE, null)];
     const tokens = [...alice, token('bob', BOB, NOW + BOB_SECONDS)];
     const authenticator = createAuthenticator({ schema: 'weir.identities/v1', unit: UNIT, tokens }, its);
@@ -125,7 +126,7 @@ async function makeParts(): Promise<Parts> {
     PACKAGES.map((name) =>
       Promise.all(
         ['1.0.0', '1.0.1', '1.0.2'].map((version) =>
-          buildNpm({ name, version, publishedAt: '2020-01-01T00:00:00.000Z', license: 'MIT' }),
+          buildNpm({ name, version, publishedAt: name === 'young' ? YOUNG : OLD, license: 'MIT' }),
         ),
       ),
     ),
@@ -246,7 +247,7 @@ export async function layGround(hotBytes: number): Promise<Ground> {
     upstream: state,
     reads: () => reads,
     async ask(method, path, headers) {
-      const asked = request(`${origin}${path}`, { method, agent: false, headers: { ...headers, host: 'spoke.test' } });
+      const asked = askFor(`${origin}${path}`, { method, agent: false, headers: { ...headers, host: 'spoke.test' } });
       asked.end();
       const [answer] = (await once(asked, 'response')) as [IncomingMessage];
       const chunks: Buffer[] = [];
