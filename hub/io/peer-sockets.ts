@@ -93,6 +93,11 @@ export function createPeerSockets(options: PeerSocketsOptions): PeerSockets {
       return;
     }
     const remote = remoteOf(socket);
+    if (sockets.has(remote)) {
+      // The same address and port over two of the hub's own addresses: calls could be taken for the other connection's.
+      refuse(socket, 'ambiguous_address', name);
+      return;
+    }
     sockets.set(remote, { socket, peer });
     perSpoke.set(name, open + 1);
     metrics.gauge('weir_hub_federation_connections', sockets.size);
