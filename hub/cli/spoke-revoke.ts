@@ -10,7 +10,9 @@ interface Options extends ConnectionOptions {
 }
 
 export function registerSpokeRevoke(spoke: Command): void {
-  withConnection(spoke.command('revoke').description('deny a spoke: its certificates stop working at once'))
+  withConnection(
+    spoke.command('revoke').description('deny a spoke: its certificates and open invitations stop working at once'),
+  )
     .argument('<unit>')
     .argument('<spoke>')
     .option('--reason <text>', 'why, for the record', '')

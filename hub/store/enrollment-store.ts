@@ -75,7 +75,10 @@ export interface EnrollmentStore {
   /** Records a renewed certificate; `refused` when the spoke was denied or left, or `oldSerial` is unknown or revoked. */
   renew(oldSerial: string, certificate: CertificateRecord): Promise<'renewed' | 'refused'>;
 
-  /** Revokes every certificate of the spoke and marks it; the number revoked, undefined when there is no such spoke. */
+  /**
+   * Revokes every certificate of the spoke and marks it; `denied` also burns the invitations that are still out. The number
+   * of certificates, undefined when there is neither such a spoke nor an invitation.
+   */
   revokeSpoke(unit: string, name: string, how: 'denied' | 'left', atMs: number): Promise<number | undefined>;
 
   denials(sinceMs: number): Promise<Denials>;

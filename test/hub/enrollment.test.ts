@@ -184,6 +184,25 @@ test('a spoke that leaves or is revoked is refused from then on, on open connect
   await assert.rejects(revoked.renew());
 });
 
+test('a revocation withdraws the invitations that are still out, also of a spoke that never joined', async (t) => {
+  const under = await hubUnderTest(t, server);
+  await under.createUnit('payments');
+  (await under.spoke('payments', 'stolen')).close();
+  const replacing = await under.invite('payments', 'stolen', { replace: true });
+  const unused = await under.invite('payments', 'leaked');
+  for (const [token, spoke] of [
+    [replacing, 'stolen'],
+    [unused, 'leaked'],
+  ] as const) {
+    await under.admin(SpokeService).revoke({ unit: 'payments', spoke, reason: 'leaked' });
+    const { request } = await joinRequest(token, spoke);
+    await assert.rejects(callJoin(under.hub, request), { code: status.UNAUTHENTICATED });
+  }
+  await assert.rejects(under.admin(SpokeService).revoke({ unit: 'payments', spoke: 'nobody', reason: '' }), /no spoke/);
+  const token = await under.invite('payments', 'stolen');
+  (await joinAs(under.hub, { token, name: 'stolen' })).close();
+});
+
 test('an expired certificate can do one thing within its grace: be renewed', async (t) => {
   const under = await hubUnderTest(t, server, { identity: { renewal_grace_s: 3600 } });
   await under.createUnit('payments');

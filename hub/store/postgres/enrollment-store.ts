@@ -115,7 +115,15 @@ export function createEnrollmentStore(pool: Pool): EnrollmentStore {
            WHERE unit = $1 AND name = $2`,
           [unit, name, how, new Date(atMs)],
         );
-        if (rowCount === 0) return undefined;
+        // An invitation that is still out would give back what is taken here.
+        const withdrawn =
+          how === 'denied'
+            ? await client.query(
+                'UPDATE join_tokens SET used_at = $3 WHERE unit = $1 AND spoke = $2 AND used_at IS NULL',
+                [unit, name, new Date(atMs)],
+              )
+            : undefined;
+        if (rowCount === 0) return (withdrawn?.rowCount ?? 0) > 0 ? 0 : undefined;
         const revoked = await revokeCertificates(client, unit, name, atMs);
         await client.query('SELECT pg_notify($1, $2)', [DENIAL_CHANNEL, `${unit}/${name}`]);
         return revoked;
