@@ -37,8 +37,16 @@ export interface ListenerRequest {
 /** Answers through `reply` before it settles; a rejection or a missing answer becomes a plain 500. */
 export type RequestHandler = (request: ListenerRequest, reply: Reply) => Promise<void>;
 
-/** Why a connection got its answer from the listener and never reached the handler. */
-export type TurnedAwayFault = 'malformed' | 'tunnel' | 'header_too_large' | 'timeout' | 'overloaded' | 'expectation';
+/** Why a connection got its answer from the listener and not from the handler. */
+export type TurnedAwayFault =
+  | 'malformed'
+  | 'tunnel'
+  | 'header_too_large'
+  | 'timeout'
+  | 'overloaded'
+  | 'expectation'
+  /** The handler failed before it answered. */
+  | 'failed';
 
 export interface TurnedAway {
   readonly fault: TurnedAwayFault;
@@ -150,7 +158,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     } catch (error) {
       logger.error({ error: describeThrown(error) }, 'a request failed in an unforeseen way');
       metrics.count('weir_spoke_http_failures_total');
-      if (reply.headSent) reply.destroy();
+      if (reply.headSent || !(await turnAway('failed', 500, request.socket.remoteAddress ?? ''))) reply.destroy();
       else reply.sendBuffer(500, 'Internal Server Error', PLAIN, text('the spoke failed on this request'));
     } finally {
       requests -= 1;

@@ -310,11 +310,16 @@ test('readers that stop reading hold one buffer each and no more, and leaving gi
 });
 
 test('a handler that fails or forgets to answer gives a plain 500 and no detail', async () => {
-  const listener = await start(async (request) => {
-    if (request.url === '/throw') throw new Error('secret path /etc/weir');
-  });
+  const events: TurnedAway[] = [];
+  const listener = await start(
+    async (request) => {
+      if (request.url === '/throw') throw new Error('secret path /etc/weir');
+    },
+    { onTurnedAway: async (event) => void events.push(event) },
+  );
   for (const path of ['/throw', '/forget']) {
     const answer = await ask(listener, { path });
+    assert.deepEqual([events.at(-1)?.fault, events.at(-1)?.status], ['failed', 500]);
     assert.equal(answer.status, 500);
     assert.equal(answer.body.toString(), 'the spoke failed on this request\n');
     assert.equal(answer.headers['cache-control'], 'no-store');
@@ -360,6 +365,10 @@ test('what cannot be recorded is not answered', async () => {
     onTurnedAway: () => Promise.reject(new WeirError('spool_failed', 'the spool is full')),
   });
   assert.equal(await raw(listener, 'NOISE\r\n\r\n'), '');
+  const failing = await start(() => Promise.reject(new Error('broken')), {
+    onTurnedAway: () => Promise.reject(new WeirError('spool_failed', 'the spool is full')),
+  });
+  assert.equal(await raw(failing, 'GET / HTTP/1.1\r\nHost: h\r\n\r\n').catch(() => ''), '');
 });
 
 test('a long request target and many headers reach the handler, which judges them itself', async () => {
