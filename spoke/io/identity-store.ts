@@ -56,7 +56,7 @@ export function createIdentityStore(home: string): IdentityStore {
           next: 'run `weir spoke init` with a join token from `weir spoke invite`',
         });
       }
-      const parsed = identitySchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
+      const parsed = identitySchema.safeParse(parse(readFileSync(path, 'utf8')));
       if (!parsed.success) {
         throw new WeirError('corrupt', 'the spoke identity on disk cannot be read', {
           cause: parsed.error,
@@ -90,4 +90,13 @@ export function createIdentityStore(home: string): IdentityStore {
       }
     },
   };
+}
+
+/** Undefined for what is not JSON: the parser's own error may quote the text, and the text holds keys. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
