@@ -176,7 +176,7 @@ class BundlePublisher implements Publisher {
   }
 
   async refresh(unit: string): Promise<PublishedBundle | undefined> {
-    return this.#next(await this.#unit(unit), false);
+    return this.#next({ name: unit }, false);
   }
 
   async renewExpiring(): Promise<readonly PublishedBundle[]> {
@@ -219,10 +219,11 @@ class BundlePublisher implements Publisher {
   }
 
   /** The unit's next bundle, unless nothing changed (and `renew` is not asked for) or a part is still missing. */
-  async #next(unit: UnitRecord, renew: boolean): Promise<PublishedBundle | undefined> {
+  async #next(unit: Pick<UnitRecord, 'name'>, renew: boolean): Promise<PublishedBundle | undefined> {
     for (let attempt = 0; attempt < PUBLISH_LIMITS.attempts; attempt += 1) {
       const current = await this.#ports.bundles.currentBundle(unit.name);
-      const record = attempt === 0 ? unit : await this.#unit(unit.name);
+      // Read after what it will follow, every time: settings that were read before could undo what was published since.
+      const record = await this.#unit(unit.name);
       const gathered = await gather(this.#ports, record, current);
       if (gathered === undefined) return undefined;
       const inOrder = current !== undefined && current.epoch >= this.#options.epoch;
