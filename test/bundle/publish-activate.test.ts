@@ -174,6 +174,29 @@ describe('publishing', () => {
     await other.publisher.catchUp(signal);
     assert.equal((await other.current('research')).version, research.version + 1);
   });
+
+  test('settings that change while every unit is gone through are not undone', async () => {
+    const other = await publishedHub();
+    const [payments, research] = [await other.current('payments'), await other.current('research')];
+    const currentBundle = other.bundles.currentBundle.bind(other.bundles);
+    const strict = { ...settingsOf('research'), environment: 'changed meanwhile' };
+    Object.assign(other.bundles, {
+      // In the middle of the first unit's turn somebody changes and publishes the second one's settings.
+      async currentBundle(unit: string) {
+        Object.assign(other.bundles, { currentBundle });
+        other.setSettings(strict);
+        await other.publisher.refresh('research');
+        return currentBundle(unit);
+      },
+    });
+    await other.publisher.catchUp(new AbortController().signal);
+    assert.equal(await other.current('payments'), payments);
+    const now = await other.current('research');
+    assert.equal(now.version, research.version + 1);
+    const settings = now.layers.find(({ name }) => name === 'settings');
+    const bytes = settings === undefined ? undefined : other.bundles.layers.get(settings.digest);
+    assert.match(new TextDecoder().decode(bytes), /changed meanwhile/);
+  });
 });
 
 describe('activation', () => {
