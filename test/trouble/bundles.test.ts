@@ -97,7 +97,7 @@ const forged = async (changes: Parameters<typeof forge>[2], by = signer): Promis
   bundle: await forge(genuine, by, changes),
 });
 
-describe('a spoke is offered a bundle', () => {
+describe('promise 3: only verified bundles run, so of a spoke that is offered one', () => {
   type Case = readonly [name: string, make: () => Promise<Offering> | Offering, nack: NackCode];
   const cases: readonly Case[] = [
     [
@@ -329,7 +329,7 @@ function overlaySelftest(): Record<string, unknown> {
   return { schema: 'weir.selftest/v1', vectors: [...floor, vector('overlay')] };
 }
 
-describe('a properly signed overlay', () => {
+describe('promise 2: the floor dominates a properly signed overlay', () => {
   for (const [kind, { failure }] of Object.entries(MISBEHAVIOURS) as [Misbehaviour, { failure: RegExp }][]) {
     test(`that ${kind} (${failure.source}) is a deny row naming the overlay; the floor is unaffected`, async () => {
       const overlay = buildPolicy({
@@ -386,7 +386,7 @@ describe('a properly signed overlay', () => {
   });
 });
 
-describe('a properly signed floor', () => {
+describe('promise 8: a failure of a properly signed floor', () => {
   for (const [kind, { failure }] of Object.entries(MISBEHAVIOURS) as [Misbehaviour, { failure: RegExp }][]) {
     test(`that ${kind} (${failure.source}) denies, and no exception lifts that`, async () => {
       const floor = buildPolicy({

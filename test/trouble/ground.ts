@@ -1,7 +1,7 @@
 // Where the suites of trouble take place: one local federation before local registries that can misbehave, and the means
 // to look at what a client got, what upstream saw and what was written down.
 
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Digest } from '@weir/shared/domain/digest.ts';
 import { viewLog } from '@weir/spoke/audit/view-log.ts';
@@ -159,13 +159,20 @@ export interface RawAnswer {
 const RAW_TIMEOUT_MS = 15_000;
 
 /** Sends bytes as they are and reads until the other side closes (the request should ask for that). */
-export function exchangeRaw(origin: string, bytes: string | Buffer): Promise<RawAnswer> {
+export function exchangeRaw(
+  origin: string,
+  bytes: string | Buffer,
+  onBytes: () => void = () => undefined,
+): Promise<RawAnswer> {
   const { hostname, port } = new URL(origin);
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     const socket = connect(Number(port), hostname, () => socket.write(bytes));
     socket.setTimeout(RAW_TIMEOUT_MS, () => socket.destroy(new Error('the spoke gave no answer')));
-    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    socket.on('data', (chunk: Buffer) => {
+      onBytes();
+      chunks.push(chunk);
+    });
     socket.on('error', (error: NodeJS.ErrnoException) => {
       // A reset is how an answer breaks off; what came before it counts.
       if (error.code === 'ECONNRESET' || error.code === 'EPIPE') return;
@@ -173,6 +180,22 @@ export function exchangeRaw(origin: string, bytes: string | Buffer): Promise<Raw
     });
     socket.on('close', () => resolve(readAnswer(Buffer.concat(chunks))));
   });
+}
+
+/** Opens connections that ask nothing, and keeps them. */
+export async function holdConnections(origin: string, count: number): Promise<{ close(): void }> {
+  const { hostname, port } = new URL(origin);
+  const open = (): Promise<Socket> =>
+    new Promise((resolve, reject) => {
+      const socket = connect(Number(port), hostname, () => resolve(socket));
+      socket.on('error', reject);
+    });
+  const sockets = await Promise.all(Array.from({ length: count }, open));
+  return {
+    close: () => {
+      for (const socket of sockets) socket.destroy();
+    },
+  };
 }
 
 /** GET of a target that no client library would send unchanged. */

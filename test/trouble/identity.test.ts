@@ -127,7 +127,7 @@ function describeTokens(when: string): void {
 
 describeTokens('with the hub at hand');
 
-describe('with the certificate of another unit', () => {
+describe('promise 9: with the certificate of another unit', () => {
   let channel: HubChannel;
   const aborted = AbortSignal.timeout(30_000);
   const bundles = grpcMethods(BundleService);

@@ -71,7 +71,7 @@ async function wholeLedger(): Promise<readonly Row[]> {
 
 const acknowledged = async (): Promise<number> => (await statusOf(ground.federation, UNIT)).log.acknowledged;
 
-test('with the hub gone installs and refusals go on, also for a spoke started anew, and then the hub has it all', async () => {
+test('promise 4: with the hub gone installs and refusals go on, also for a spoke started anew, and then the hub has it all', async () => {
   const { federation } = ground;
   const earlier = (await wholeLedger()).length;
   await federation.stopHub();
@@ -90,7 +90,7 @@ test('with the hub gone installs and refusals go on, also for a spoke started an
   assert.equal(decisions.filter(({ outcome }) => outcome === 'refused').length, 10);
 });
 
-test('with the database gone under the hub nothing stops, nothing is acknowledged that is not kept, nothing is lost', async () => {
+test('promise 5: with the database gone under the hub nothing stops, nothing is acknowledged that is not kept, nothing is lost', async () => {
   const earlier = (await wholeLedger()).length;
   await database.stop();
   await installs(10);
@@ -104,7 +104,7 @@ test('with the database gone under the hub nothing stops, nothing is acknowledge
   assert.equal(rows.slice(earlier).filter(({ action }) => action === 'install').length, 20);
 });
 
-test('a line that is cut in the middle of uploads, again and again, loses and doubles nothing', async () => {
+test('promise 5: a line that is cut in the middle of uploads, again and again, loses and doubles nothing', async () => {
   const earlier = (await wholeLedger()).length;
   const cutsBefore = line.cuts;
   for (const bytes of [1, 700, 3_000, 9_000]) {

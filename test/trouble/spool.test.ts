@@ -57,7 +57,7 @@ async function wholeLedger(unit: string): Promise<readonly Row[]> {
   return rows;
 }
 
-describe('with the hub away until the spool is full', () => {
+describe('promise 1: with the hub away until the spool is full', () => {
   const unrecorded = new Map<string, number>();
 
   before(async () => {
@@ -128,7 +128,7 @@ describe('with the hub away until the spool is full', () => {
   });
 });
 
-describe('with a disk that fails under the spool', { skip: process.platform !== 'linux' }, () => {
+describe('promise 1: with a disk that fails under the spool', { skip: process.platform !== 'linux' }, () => {
   test('block: 503 until it is started anew, then everything that was promised is there', async () => {
     await ground.federation.rows(BLOCK);
     breakSegments(BLOCK);
