@@ -14,6 +14,7 @@ import {
   type Identity,
 } from '@weir/proto/weir/enrollment/v1/enrollment_pb.ts';
 import { ENGINE } from '@weir/shared/bundle/manifest.ts';
+import { parseTrustRoot } from '@weir/shared/bundle/trust-root.ts';
 import { WeirError, asWeirError } from '@weir/shared/errors/weir-error.ts';
 import { grpcMethods } from '@weir/shared/wire/grpc-methods.ts';
 import { fromServiceError, type HubChannel } from './hub-channel.ts';
@@ -98,6 +99,9 @@ export async function renewAtHub(
   if (renewed.unit !== present.unit || renewed.spoke !== present.spoke || renewed.workspace !== present.workspace) {
     throw new WeirError('untrusted', 'the hub renewed another identity than this one');
   }
+  // Written down unread, a document that is none would keep this spoke from starting again.
+  if (parseTrustRoot(response.trustRoot).workspace !== present.workspace)
+    throw new WeirError('untrusted', 'the hub sent the trust root of another workspace');
   return renewed;
 }
 
