@@ -62,7 +62,12 @@ export function createFleet(options: {
     async watching({ unit, spoke }) {
       const key = `${unit}/${spoke}`;
       change(key, 1);
-      await store.setWatching(unit, spoke, true, clock.nowMs());
+      try {
+        await store.setWatching(unit, spoke, true, clock.nowMs());
+      } catch (thrown) {
+        change(key, -1);
+        throw thrown;
+      }
       return async () => {
         // A spoke that reconnects opens its new stream before the old one ends: only the last one counts.
         if (change(key, -1) <= 0) await store.setWatching(unit, spoke, false, clock.nowMs());
