@@ -15,7 +15,8 @@ export async function settle(json: boolean, body: () => Promise<number | void>):
         `${JSON.stringify({ error: { code: error.code, message: error.message, next: error.next } })}\n`,
       );
     } else {
-      process.stderr.write(`weir: ${error.message}${error.next === '' ? '' : `\n      ${error.next}`}\n`);
+      const told = error.next === '' ? error.message : `${error.message}\n      ${error.next}`;
+      process.stderr.write(`weir: ${told.split('\n').map(printable).join('\n')}\n`);
     }
     process.exitCode = exitStatus(error.code);
   }

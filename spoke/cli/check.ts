@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { CheckResult } from '../pipeline/check.ts';
 import { purlsOfLockfile } from './lockfile.ts';
-import { EXIT, printJson, settle } from './output.ts';
+import { EXIT, printable, printJson, settle } from './output.ts';
 import { askSpoke, knownSpokeHomes } from './spoke-home.ts';
 
 /** Packages asked for at once. */
@@ -59,8 +59,8 @@ function print(result: CheckResult, whole: boolean): void {
   const what = result.outcome === 'judged' ? result.level : result.outcome.replace('_', ' ');
   const instead = result.allowed_instead === '' ? '' : `, nearest allowed ${result.allowed_instead}`;
   const code = result.code === '' ? '' : `, code ${result.code}`;
-  process.stdout.write(`${what.padEnd(8)} ${result.purl}${instead}${code}\n`);
+  process.stdout.write(`${what.padEnd(8)} ${printable(`${result.purl}${instead}${code}`)}\n`);
   if (!whole && result.level === 'allow') return;
   for (const { rule, effective, detail } of result.reasons)
-    process.stdout.write(`         ${effective.padEnd(7)} ${rule}  ${detail}\n`);
+    process.stdout.write(`         ${effective.padEnd(7)} ${printable(`${rule}  ${detail}`)}\n`);
 }

@@ -26,7 +26,10 @@ export async function settle(json: boolean, body: () => Promise<number>): Promis
       process.stderr.write(
         `${JSON.stringify({ error: { code: error.code, message: error.message, next: error.next } })}\n`,
       );
-    else process.stderr.write(`weir: ${error.message}${error.next === '' ? '' : `\n      ${error.next}`}\n`);
+    else {
+      const next = error.next === '' ? '' : `\n      ${printable(error.next)}`;
+      process.stderr.write(`weir: ${printable(error.message)}${next}\n`);
+    }
     process.exitCode = BY_CODE[error.code] ?? EXIT.failed;
   }
 }
@@ -38,5 +41,12 @@ export function printJson(value: unknown): void {
 /** Rows of `name  value`, names padded. */
 export function printFields(fields: readonly (readonly [string, string])[]): void {
   const width = Math.max(...fields.map(([name]) => name.length));
-  for (const [name, value] of fields) process.stdout.write(`${name.padEnd(width)}  ${value}\n`);
+  for (const [name, value] of fields) process.stdout.write(`${name.padEnd(width)}  ${printable(value)}\n`);
+}
+
+/** Control characters but the line feed become visible: what a package is called must not drive a terminal. */
+export function printable(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}]/gu, (character) =>
+    character === '\n' ? character : `\\u{${character.codePointAt(0)?.toString(16) ?? ''}}`,
+  );
 }
