@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startFederation, type Federation, type FederationPorts } from '../../deploy/onprem/trial/federation.ts';
-import { readPid } from '../../deploy/onprem/trial/processes.ts';
+import { foldersOf, readPid } from '../../deploy/onprem/trial/processes.ts';
 import { consoleAt, intelDocument, type Console } from '../federation/local-federation.ts';
 import { startNpmIndex, type NpmIndex } from '../upstreams/npm-index.ts';
 import { startPypiIndex, type PypiIndex } from '../upstreams/pypi-index.ts';
@@ -76,6 +76,7 @@ export async function prepareFaultGround(): Promise<FaultGround> {
       const left = processesOf(home);
       for (const pid of left) process.kill(pid, 'SIGKILL');
       if (left.length > 0) throw new Error(`processes were left running: ${left.join(', ')}`);
+      requireNoCrash(foldersOf(home).logs);
     });
     const { ports } = federation.options;
     const token = readFileSync(join(home, 'hub', 'operator-token'), 'utf8').trim();
@@ -124,6 +125,15 @@ export async function prepareFaultGround(): Promise<FaultGround> {
   } catch (thrown) {
     await cleanup.disposeAsync();
     throw thrown;
+  }
+}
+
+/** Killed is not crashed: whatever happened around it, no process may have ended on an error that nobody caught. */
+function requireNoCrash(logs: string): void {
+  for (const name of readdirSync(logs)) {
+    const text = readFileSync(join(logs, name), 'utf8');
+    const at = text.search(/^Node\.js v\d/m);
+    if (at !== -1) throw new Error(`${name} tells of a crash:\n${text.slice(Math.max(0, at - 2_000), at)}`);
   }
 }
 
