@@ -1,6 +1,7 @@
 // Reads what a layer answered, strictly: the agreed shape and nothing else. There is no field by which a layer could lower
 // a level, take back another layer's finding or name the host's rules; an unknown field fails the whole answer.
 
+import { FACTS_DEPTH_MAX } from '../audit/row-schema.ts';
 import { canonicalJson } from '../crypto/canonical-json.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { Finding } from '../domain/verdict.ts';
@@ -14,6 +15,8 @@ export const OUTPUT_LIMITS = {
   /** Characters of one finding's facts as JSON. */
   factsCharacters: 2048,
   factKeys: 32,
+  /** Nesting inside facts, as far as an audit row takes it: what could not be recorded must not become a verdict. */
+  factsDepth: FACTS_DEPTH_MAX,
 } as const;
 
 const RULE_ID = /^WEIR-[A-Z0-9]+(?:-[A-Z0-9]+)*-\d{3}$/;
@@ -81,11 +84,18 @@ function isFacts(facts: unknown): facts is JsonObject {
   if (!isObject(facts)) return false;
   const keys = Object.keys(facts);
   if (keys.length > OUTPUT_LIMITS.factKeys || !keys.every((key) => FACT_KEY.test(key))) return false;
+  if (isDeeper(facts, OUTPUT_LIMITS.factsDepth)) return false;
   try {
     return canonicalJson(facts).length <= OUTPUT_LIMITS.factsCharacters;
   } catch {
     return false;
   }
+}
+
+/** Whether lists and objects stand more than `levels` deep in each other, this one included. */
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((member) => isDeeper(member, levels - 1));
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
