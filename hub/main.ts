@@ -56,6 +56,7 @@ export const HUB_VERSION = '0.1.0';
 const HUB_CERTIFICATE_MS = 7 * 86_400_000;
 /** Between looks for units whose bundle is not what was last published, or will expire soon. */
 const CATCH_UP_MS = 10 * 60_000;
+const DENYLIST_REREAD_MS = 10_000;
 const POLICIES = resolve(import.meta.dirname, '..', 'policies');
 
 export interface HubOptions {
@@ -267,6 +268,8 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
   const background = [
     feed.run(stopping.signal),
     every(HUB_CERTIFICATE_MS / 2, stopping.signal, logger, async () => machines.replaceCertificate(await issueHub())),
+    // Should a notification be lost: a revocation must not wait for the next one.
+    every(DENYLIST_REREAD_MS, stopping.signal, logger, () => denylist.refresh()),
     every(CATCH_UP_MS, stopping.signal, logger, () => publisher.catchUp(stopping.signal), 0),
   ];
   cleanup.defer(async () => {
