@@ -14,7 +14,7 @@ function withLists(levels: number): { readonly text: string; readonly facts: unk
   };
 }
 
-for (const levels of [0, FACTS_DEPTH_MAX - 1, FACTS_DEPTH_MAX, FACTS_DEPTH_MAX + 20]) {
+for (const levels of [1, FACTS_DEPTH_MAX - 1, FACTS_DEPTH_MAX, FACTS_DEPTH_MAX + 20]) {
   test(`facts with ${levels} levels of lists are answered only if a row can hold them`, () => {
     const { text, facts } = withLists(levels);
     const answer = decodeOutput(text, 1);
