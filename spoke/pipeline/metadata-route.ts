@@ -9,6 +9,7 @@ import { fullName, purl } from '@weir/shared/domain/coordinate.ts';
 import { join, rank, type Level } from '@weir/shared/domain/level.ts';
 import type { Reason, Verdict } from '@weir/shared/domain/verdict.ts';
 import { asWeirError, WeirError } from '@weir/shared/errors/weir-error.ts';
+import { HOST_RULES } from '@weir/shared/policy/host-reasons.ts';
 import { VERDICT_CACHE_LIMITS } from '../decision/verdict-cache.ts';
 import type { ClientReply, HiddenVersion, Route, View } from '../registries/adapter.ts';
 import { isNotModified } from '../response/conditional.ts';
@@ -149,7 +150,7 @@ export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler 
         validUntil,
       }),
     };
-    cache.set(key, prepared);
+    if (!verdicts.some(isPassing)) cache.set(key, prepared);
     return prepared;
   }
 
@@ -225,6 +226,11 @@ export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler 
       return { status: 304, reasonPhrase: 'Not Modified', headers, body: Buffer.alloc(0) };
     return { status: 200, reasonPhrase: 'OK', headers, body: await encodedBody(prepared, encoding) };
   }
+}
+
+/** Whether a layer failed, which may go well the next time; staleness is part of what a view is kept under. */
+function isPassing({ reasons }: Verdict): boolean {
+  return reasons.some(({ layer, rule }) => layer === 'host' && rule !== HOST_RULES.staleness);
 }
 
 /** The first coding of ours that the client takes without a reservation. */
