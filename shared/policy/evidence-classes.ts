@@ -20,20 +20,15 @@ export interface Classes {
 
 /** @param readsVersion signed fact about the compiled layers; true gives every candidate a class of its own */
 export function classesOf(encoded: EncodedInput, readsVersion: boolean): Classes {
-  const { candidates, classKeys } = encoded;
+  const { candidates, classes } = encoded;
   if (readsVersion || candidates.length === 1) {
     const each = candidates.map((_, i) => i);
     return { classOf: each, representatives: each };
   }
-  const numbers = new Map<string, number>();
+  // Numbers are given in the order in which classes appear, so a new one is always the next.
   const representatives: number[] = [];
-  const classOf = classKeys.map((key, i) => {
-    const known = numbers.get(key);
-    if (known !== undefined) return known;
-    numbers.set(key, representatives.length);
-    return representatives.push(i) - 1;
-  });
-  return { classOf, representatives };
+  for (const [i, number] of classes.entries()) if (number === representatives.length) representatives.push(i);
+  return { classOf: classes, representatives };
 }
 
 /** The representatives' texts cut into groups within `GROUP_LIMITS`, in order; an over-long text has a group to itself. */

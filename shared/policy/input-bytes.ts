@@ -50,8 +50,8 @@ export interface EncodedInput {
   readonly digest: Digest;
   /** Canonical text of each candidate, same order. */
   readonly candidates: readonly string[];
-  /** Canonical text of what versions of one package with equal evidence have in common, same order as `candidates`. */
-  readonly classKeys: readonly string[];
+  /** A number for each candidate, counted from 0: the same for versions of one package with equal evidence and approvals. */
+  readonly classes: readonly number[];
   /** The same document with only these candidate texts. */
   select(candidates: readonly string[]): CanonicalBytes;
 }
@@ -74,19 +74,44 @@ export function encodeInput(input: PolicyInput): EncodedInput {
     `"labels":${value(unit.labels, 1)},"site":${quote(unit.site)},"unit":${quote(unit.unit)},` +
     `"workspace":${quote(unit.workspace)}}}`;
   const candidates: string[] = [];
-  const classKeys: string[] = [];
+  const classes: number[] = [];
+  const classOf = classCounter();
+  const names: Names = new Map();
   let characters = head.length + tail.length;
   for (const candidate of input.candidates) {
-    const shared = `{"approvals":${list(candidate.approvals)},"evidence":${evidence(candidate.evidence)},`;
-    const text = `${shared}"subject":${subject(candidate.subject)}}`;
+    const shared = `{"approvals":${list(candidate.approvals)},"evidence":${members(candidate.evidence, outcome, names)},`;
+    const known = classOf(candidate.subject, shared);
+    const text = `${known.text}"subject":${subject(candidate.subject)}}`;
     characters += text.length + 1;
     if (characters > INPUT_LIMITS.bytes) throw new WeirError('too_large', 'a decision has too large an input');
     candidates.push(text);
-    classKeys.push(`${shared}${quote(candidate.subject.namespace)},${quote(candidate.subject.name)}`);
+    classes.push(known.number);
   }
   const select = (texts: readonly string[]): CanonicalBytes => ofText(head + texts.join(',') + tail);
   const whole = select(candidates);
-  return { whole, digest: digestOf(whole.bytes), candidates, classKeys, select };
+  return { whole, digest: digestOf(whole.bytes), candidates, classes, select };
+}
+
+interface Class {
+  readonly number: number;
+  /** One string for all of the class: equal pieces put together anew for each would be copied and compared for each. */
+  readonly text: string;
+}
+
+function classCounter(): (subject: Candidate['subject'], text: string) => Class {
+  const packages = new Map<string, Map<string, Class>>();
+  let count = 0;
+  return ({ namespace, name }, text) => {
+    const key = `${quote(namespace)},${quote(name)}`;
+    let classes = packages.get(key);
+    if (classes === undefined) packages.set(key, (classes = new Map()));
+    let found = classes.get(text);
+    if (found === undefined) {
+      classes.set(text, (found = { number: count, text }));
+      count += 1;
+    }
+    return found;
+  };
 }
 
 /** Any JSON value in canonical form, e.g. a layer's data or a stored input. Same errors as `encodeInput`. */
@@ -110,10 +135,6 @@ function isEmpty(object: object): boolean {
   return true;
 }
 
-function evidence(of: Candidate['evidence']): string {
-  return members(of, outcome);
-}
-
 function outcome(of: SignalOutcome): string {
   if (of.reason === '' && of.severity === 'none' && of.state === 'clear' && isEmpty(of.value)) return UNREMARKABLE;
   return (
@@ -122,12 +143,22 @@ function outcome(of: SignalOutcome): string {
   );
 }
 
+/** Names that recur, each with the text it is written as. */
+type Names = Map<string, string>;
+
 /** An object whose keys are data: sorted by UTF-16 code units, as the standard asks. */
-function members<T>(object: Readonly<Record<string, T>>, write: (of: T) => string): string {
+function members<T>(object: Readonly<Record<string, T>>, write: (of: T) => string, names?: Names): string {
   const keys = Object.keys(object);
   if (!isSorted(keys)) keys.sort();
   let text = '';
-  for (const key of keys) text += `${text === '' ? '{' : ','}${quote(key)}:${write(object[key] as T)}`;
+  for (const key of keys) {
+    let name = names?.get(key);
+    if (name === undefined) {
+      name = `${quote(key)}:`;
+      names?.set(key, name);
+    }
+    text += `${text === '' ? '{' : ','}${name}${write(object[key] as T)}`;
+  }
   return text === '' ? '{}' : `${text}}`;
 }
 

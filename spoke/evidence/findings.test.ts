@@ -6,10 +6,7 @@ import { SIGNALS } from './signals/index.ts';
 
 test('every signal of the list answers under its own name', () => {
   const evidence = evaluateSignals(facts(), AT);
-  assert.deepEqual(
-    Object.keys(evidence),
-    SIGNALS.map((signal) => signal.name),
-  );
+  assert.deepEqual(Object.keys(evidence), SIGNALS.map((signal) => signal.name).toSorted());
   assert.equal(new Set(SIGNALS.map((signal) => signal.name)).size, SIGNALS.length);
   assert.equal(new Set(SIGNALS.map((signal) => signal.id)).size, SIGNALS.length);
   for (const signal of SIGNALS) {

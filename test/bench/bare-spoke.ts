@@ -126,4 +126,4 @@ async function end(): Promise<void> {
 
 process.on('SIGTERM', () => void end());
 process.on('disconnect', () => void end());
-process.send?.(listener.port);
+process.send?.({ registry: listener.port });

@@ -26,27 +26,34 @@ const STOP_LIMIT_MS = 5_000;
 export const startBenchSpoke: StartBenchSpoke = async (upstream) => {
   const folder = await mkdtemp(join(tmpdir(), 'weir-bench-spoke-'));
   await makeSpokeHome(folder, { npm: upstream });
-  const { child, message } = await start<{ registry: number; bundle?: string }>('spoke-process.ts', [folder]);
+  const { child, message } = await start('spoke-process.ts', [folder]);
   if (message.bundle === undefined) throw new Error('the spoke has no bundle');
   return { npm: `http://127.0.0.1:${message.registry}/npm`, pid: child.pid ?? 0, close: () => end(child, folder) };
 };
 
 export const startBareSpoke: StartBenchSpoke = async (upstream) => {
   const folder = await mkdtemp(join(tmpdir(), 'weir-bare-spoke-'));
-  const { child, message } = await start<number>('bare-spoke.ts', [folder, upstream]);
-  return { npm: `http://127.0.0.1:${message}/npm`, pid: child.pid ?? 0, close: () => end(child, folder) };
+  const { child, message } = await start('bare-spoke.ts', [folder, upstream]);
+  return { npm: `http://127.0.0.1:${message.registry}/npm`, pid: child.pid ?? 0, close: () => end(child, folder) };
 };
 
+/** What both processes tell once they listen. */
+interface Started {
+  readonly registry: number;
+  /** Digest of the active bundle, if any. */
+  readonly bundle?: string;
+}
+
 /** A script of this folder as a process, and the first message that it sends. */
-async function start<Message>(
+async function start(
   script: string,
   args: readonly string[],
-): Promise<{ readonly child: ChildProcess; readonly message: Message }> {
+): Promise<{ readonly child: ChildProcess; readonly message: Started }> {
   const child = fork(join(import.meta.dirname, script), [...args], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   const [message] = (await Promise.race([
     once(child, 'message'),
     once(child, 'exit').then(() => Promise.reject(new Error(`${script} did not start`))),
-  ])) as [Message];
+  ])) as [Started];
   return { child, message };
 }
 

@@ -30,5 +30,6 @@ export const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: Benc
   'audit-append': () => import('./audit-append.ts'),
   decide: () => import('./decide.ts'),
   'miss-overhead': () => import('./miss-overhead.ts'),
+  packument: () => import('./packument.ts'),
   'serve-hit': () => import('./serve-hit.ts'),
 };

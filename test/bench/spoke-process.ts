@@ -21,4 +21,4 @@ async function end(): Promise<void> {
 
 process.on('SIGTERM', () => void end());
 process.on('disconnect', () => void end());
-process.send?.({ registry: spoke.registryPort, admin: spoke.adminPort, bundle: spoke.activeBundle() });
+process.send?.({ registry: spoke.registryPort, bundle: spoke.activeBundle() });

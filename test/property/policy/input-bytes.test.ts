@@ -128,9 +128,9 @@ test('candidates share a class exactly when nothing but what belongs to the vers
         subject: { ...one.subject, version, purl: version, digest: version, size: 1, published_at: 2 },
       };
       const base = fc.sample(input, { numRuns: 1, seed: 1 })[0] as PolicyInput;
-      const { classKeys } = encodeInput({ ...base, candidates: [one, sameButVersion, two] });
-      assert.equal(classKeys[0], classKeys[1]);
-      assert.equal(classKeys[0] === classKeys[2], common(one) === common(two));
+      const { classes } = encodeInput({ ...base, candidates: [one, sameButVersion, two] });
+      assert.equal(classes[0], classes[1]);
+      assert.equal(classes[0] === classes[2], common(one) === common(two));
     }),
   );
 });
