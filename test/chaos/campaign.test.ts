@@ -52,8 +52,7 @@ void test('a campaign of faults', async (t) => {
       await assertStretch(ground, load, outages);
     }
   } catch (thrown) {
-    for (const line of told.slice(-3 * EVENTS_PER_STRETCH)) t.diagnostic(line);
-    throw thrown;
+    throw chance.blame(thrown, told.slice(-2 * EVENTS_PER_STRETCH));
   }
   t.diagnostic([...counts].map(([name, count]) => `${count} × ${name}`).join(', '));
 });

@@ -7,6 +7,8 @@ export interface Chance {
   /** Whole number in [from, until). */
   between(from: number, until: number): number;
   pick<Value>(list: readonly Value[]): Value;
+  /** The failure of a run, with what it takes to repeat it. */
+  blame(thrown: unknown, told?: readonly string[]): Error;
 }
 
 /** From WEIR_SEED, else from the clock. */
@@ -30,6 +32,11 @@ export function createChance(): Chance {
       const picked = list[between(0, list.length)];
       if (picked === undefined) throw new Error('nothing to pick from');
       return picked;
+    },
+    blame(thrown, told = []) {
+      const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+      error.stack = [`WEIR_SEED=${seed} repeats this run`, ...told, error.stack ?? error.message].join('\n');
+      return error;
     },
   };
 }

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test, type TestContext } from 'node:test';
+import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { start } from '../../deploy/onprem/trial/processes.ts';
 import { createChance } from './chance.ts';
@@ -21,15 +21,14 @@ before(async () => {
 after(() => ground[Symbol.asyncDispose]());
 
 /** Runs with clients at work; says the seed when it fails. */
-function underLoad(name: string, units: readonly Unit[], work: (load: Load, t: TestContext) => Promise<void>): void {
-  void test(name, async (t) => {
+function underLoad(name: string, units: readonly Unit[], work: (load: Load) => Promise<void>): void {
+  void test(name, async () => {
     const load = startLoad(ground.targets.filter(({ unit }) => units.includes(unit as Unit)));
     try {
       await load.answered(2);
-      await work(load, t);
+      await work(load);
     } catch (thrown) {
-      t.diagnostic(`WEIR_SEED=${chance.seed} repeats this run`);
-      throw thrown;
+      throw chance.blame(thrown);
     } finally {
       await load.stop();
     }
