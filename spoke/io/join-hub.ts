@@ -14,7 +14,6 @@ import {
   type Identity,
 } from '@weir/proto/weir/enrollment/v1/enrollment_pb.ts';
 import { ENGINE } from '@weir/shared/bundle/manifest.ts';
-import { parseTrustRoot } from '@weir/shared/bundle/trust-root.ts';
 import { WeirError, asWeirError } from '@weir/shared/errors/weir-error.ts';
 import { grpcMethods } from '@weir/shared/wire/grpc-methods.ts';
 import { fromServiceError, type HubChannel } from './hub-channel.ts';
@@ -85,7 +84,7 @@ export async function joinHub(options: JoinOptions): Promise<Joined> {
   }
 }
 
-/** A renewed identity over the present one's channel; the log key and the salt stay. */
+/** A renewed identity over the present one's channel; the log key, the salt and the trust root stay. */
 export async function renewAtHub(
   channel: HubChannel,
   present: StoredIdentity,
@@ -99,10 +98,9 @@ export async function renewAtHub(
   if (renewed.unit !== present.unit || renewed.spoke !== present.spoke || renewed.workspace !== present.workspace) {
     throw new WeirError('untrusted', 'the hub renewed another identity than this one');
   }
-  // Written down unread, a document that is none would keep this spoke from starting again.
-  if (parseTrustRoot(response.trustRoot).workspace !== present.workspace)
-    throw new WeirError('untrusted', 'the hub sent the trust root of another workspace');
-  return renewed;
+  // The keys that may sign policy were pinned at enrollment. Whoever holds the hub's TLS side renews certificates, and must
+  // not be able to name another signing key with the same breath.
+  return { ...renewed, trust_root: present.trust_root };
 }
 
 function toStored(identity: Identity, trustRoot: Uint8Array, tlsKey: string, logKey: string): StoredIdentity {

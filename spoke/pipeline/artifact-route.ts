@@ -10,14 +10,14 @@ import type { SignalFacts } from '../evidence/signals/signal.ts';
 import type { ReleaseFile, Release, Releases, Route } from '../registries/adapter.ts';
 import { isNotModified } from '../response/conditional.ts';
 import { artifactEtag } from '../response/etag.ts';
-import { nearestAllowed } from '../response/nearest-allowed.ts';
 import { advisedVersion } from '../response/refusal.ts';
 import { staleWarning } from '../response/stale-warning.ts';
 import { judged, type Answer, type KnownExchange, type Standing } from './exchange.ts';
 import { promisedDigest } from '../decision/decide.ts';
 import type { CacheQuestion, VerdictCache } from '../decision/verdict-cache.ts';
 import { collectCoreMetadata } from './collect-core-metadata.ts';
-import { actorClass, asListed, judge, judgeName, NOT_COLLECTED, NOT_FETCHED } from './judge.ts';
+import { actorClass, judge, judgeName, NOT_COLLECTED, NOT_FETCHED } from './judge.ts';
+import { createNearest } from './nearest.ts';
 import { notFound, refusedByPolicy, type Named } from './refuse.ts';
 import type { Artifact, ArtifactKey, ArtifactPort, ContentDigests, FoundDocument, PipelinePorts } from './ports.ts';
 
@@ -50,6 +50,8 @@ export interface ArtifactRouteHandler {
 }
 
 export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler {
+  const nearest = createNearest(ports);
+
   /** The verdict on one file, remembered while nothing that it depends on can have changed. */
   function verdictOn(
     exchange: KnownExchange,
@@ -83,24 +85,8 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
     return { verdict, question };
   }
 
-  function nearest(exchange: KnownExchange, asked: Asked): string {
-    const { adapter } = exchange;
-    const judgedVersions = judge(
-      ports,
-      exchange,
-      'metadata',
-      asked.releases,
-      asked.releases.releases.map(asListed),
-    ).map((other, i) => ({ version: asked.releases.releases[i]?.version ?? '', level: other.level }));
-    return nearestAllowed(
-      asked.release.version,
-      judgedVersions.filter(({ version }) => version !== '' && version !== asked.release.version),
-      (a, b) => adapter.compareVersions(a, b),
-    );
-  }
-
   function refusal(exchange: KnownExchange, asked: Asked, verdict: Verdict): Answer {
-    const instead = nearest(exchange, asked);
+    const instead = nearest.to(exchange, asked.releases, asked.release);
     return refusedByPolicy(ports.facts, exchange, verdict, asked.subject, instead, 'install', {
       file: asked.file.name,
       digest: promisedDigest(asked.file.digests),
@@ -112,7 +98,8 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
     const { adapter, policy, route, client, code } = exchange;
     if (verdict.level === 'allow' || route.kind !== 'artifact' || !adapter.abilities.successNotice) return [];
     if (policy.settings.mode === 'observe') return [];
-    const allowedInstead = rank(verdict.level) >= rank('pending') ? nearest(exchange, asked) : '';
+    const allowedInstead =
+      rank(verdict.level) >= rank('pending') ? nearest.to(exchange, asked.releases, asked.release) : '';
     const advised = advisedVersion(verdict, policy.rules, asked.subject, { code, allowedInstead });
     return advised === undefined ? [] : adapter.advice(advised, asked.releases.name, client);
   }
