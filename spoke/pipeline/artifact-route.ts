@@ -187,6 +187,7 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
       coded: advice.length > 0,
       file: asked.file.name,
     } as const;
+    const standing = advice.length > 0 ? undefined : standingOf(exchange, asked, ruling, artifact);
     if (etag !== '' && isNotModified(target.headers, etag)) {
       artifact.source.release();
       return {
@@ -195,9 +196,9 @@ export function createArtifactRoute(ports: PipelinePorts): ArtifactRouteHandler 
           kind: 'bytes',
           reply: { status: 304, reasonPhrase: 'Not Modified', headers: pairs(headers), body: Buffer.alloc(0) },
         },
+        ...(standing === undefined ? {} : { standing }),
       };
     }
-    const standing = advice.length > 0 ? undefined : standingOf(exchange, asked, ruling, artifact);
     return {
       ...common,
       reply: { kind: 'artifact', artifact, headers, range },

@@ -17,7 +17,7 @@ import { nearestAllowed } from '../response/nearest-allowed.ts';
 import { viewCacheControl, viewEtag } from '../response/etag.ts';
 import { hiddenVersion, viewEffect } from '../response/refusal.ts';
 import { staleWarning } from '../response/stale-warning.ts';
-import type { Answer, KnownExchange } from './exchange.ts';
+import type { Answer, KnownExchange, Standing } from './exchange.ts';
 import { UNJUDGED } from './exchange.ts';
 import { actorClass, asListed, judge, judgeName } from './judge.ts';
 import { notFound, refusedByPolicy } from './refuse.ts';
@@ -30,12 +30,17 @@ const VIEW_REASONS_MAX = 20;
 /** Bodies below this are not worth compressing. */
 const COMPRESS_BYTES_MIN = 1024;
 
+type Encoding = '' | 'br' | 'gzip';
+const NOTHING = Buffer.alloc(0);
+
 const gzipAsync = promisify(gzip);
 const brotliAsync = promisify(brotliCompress);
 
 type MetadataRoute = Extract<Route, { kind: 'metadata' }>;
 
 interface PreparedView {
+  /** Under which it is kept. */
+  readonly key: string;
   readonly view: View;
   readonly etag: string;
   readonly validUntil: number | null;
@@ -45,8 +50,11 @@ interface PreparedView {
   /** Kept from whoever does not name it exactly, document order. */
   readonly hidden: readonly HiddenVersion[];
   readonly summary: Pick<Answer, 'level' | 'floorLevel' | 'overlayLevel' | 'reasons' | 'exceptions' | 'input'>;
-  readonly encoded: Map<string, Promise<Buffer>>;
+  /** By coding; promised while it is being compressed. */
+  readonly encoded: Map<string, Buffer | Promise<Buffer>>;
 }
+
+type Views = LRUCache<string, PreparedView>;
 
 /** One version was asked for by name, and policy withholds it. */
 interface Withheld {
@@ -60,9 +68,9 @@ export interface MetadataRouteHandler {
 }
 
 export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler {
-  const views = new WeakMap<ActivePolicy, LRUCache<string, PreparedView>>();
+  const views = new WeakMap<ActivePolicy, Views>();
 
-  function viewsOf(policy: ActivePolicy): LRUCache<string, PreparedView> {
+  function viewsOf(policy: ActivePolicy): Views {
     const existing = views.get(policy);
     if (existing !== undefined) return existing;
     const made = new LRUCache<string, PreparedView>({
@@ -89,7 +97,7 @@ export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler 
     ]);
     const cache = viewsOf(policy);
     const known = cache.get(key);
-    if (known !== undefined && known.preparedAt <= now && now < known.usableUntil) return known;
+    if (known !== undefined && isUsable(known, now)) return known;
 
     const { releases } = found;
     const verdicts = judge(ports, exchange, 'metadata', releases, releases.releases.map(asListed));
@@ -132,6 +140,7 @@ export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler 
       };
     }
     const prepared: PreparedView = {
+      key,
       view,
       validUntil,
       preparedAt: now,
@@ -181,7 +190,11 @@ export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler 
         const named = { ...subject, version };
         return refusedByPolicy(ports.facts, exchange, verdict, named, allowedInstead, 'metadata', row);
       }
-      const reply = await replyWith(exchange, route, prepared, found.stale);
+      const { reply, encoding } = await replyWith(exchange, route, prepared, found.stale);
+      const standing =
+        found.stale || early !== undefined
+          ? undefined
+          : viewStanding(viewsOf(policy), found.isCurrent, prepared, encoding, reply);
       const noticed = prepared.hidden.some(({ notice }) => notice);
       return {
         ...prepared.summary,
@@ -195,37 +208,39 @@ export function createMetadataRoute(ports: PipelinePorts): MetadataRouteHandler 
         hidden: prepared.hidden.map(({ version }) => version),
         coded: noticed,
         file: prepared.view.preferred,
+        ...(standing === undefined ? {} : { standing }),
       };
     },
   };
+}
 
-  async function replyWith(
-    exchange: KnownExchange,
-    route: MetadataRoute,
-    prepared: PreparedView,
-    stale: boolean,
-  ): Promise<ClientReply> {
-    const { adapter, target } = exchange;
-    const told = prepared.hidden.map((version) => ({ ...version, code: exchange.code }));
-    const notice = adapter.notice(told, prepared.view.preferred, route.name);
-    const now = Math.floor(exchange.atMs / 1000);
-    const encoding =
-      prepared.view.body.length < COMPRESS_BYTES_MIN ? '' : chooseEncoding(target.headers['accept-encoding']);
-    const etag = encoding === '' ? prepared.etag : `${prepared.etag.slice(0, -1)}.${encoding}"`;
-    const headers: (readonly [string, string])[] = [
-      ['content-type', prepared.view.contentType],
-      ['vary', 'accept, accept-encoding'],
-      ['etag', etag],
-      ['x-weir-bundle', exchange.policy.digest],
-    ];
-    if (encoding !== '') headers.push(['content-encoding', encoding]);
-    if (stale) headers.push(staleWarning(exchange.atMs));
-    if (notice.length === 0) headers.push(['cache-control', viewCacheControl(prepared.validUntil, now, false)]);
-    headers.push(...notice);
-    if (isNotModified(target.headers, etag))
-      return { status: 304, reasonPhrase: 'Not Modified', headers, body: Buffer.alloc(0) };
-    return { status: 200, reasonPhrase: 'OK', headers, body: await encodedBody(prepared, encoding) };
-  }
+async function replyWith(
+  exchange: KnownExchange,
+  route: MetadataRoute,
+  prepared: PreparedView,
+  stale: boolean,
+): Promise<{ readonly reply: ClientReply; readonly encoding: Encoding }> {
+  const { adapter, target } = exchange;
+  const told = prepared.hidden.map((version) => ({ ...version, code: exchange.code }));
+  const notice = adapter.notice(told, prepared.view.preferred, route.name);
+  const now = Math.floor(exchange.atMs / 1000);
+  const encoding =
+    prepared.view.body.length < COMPRESS_BYTES_MIN ? '' : chooseEncoding(target.headers['accept-encoding']);
+  const etag = encoding === '' ? prepared.etag : `${prepared.etag.slice(0, -1)}.${encoding}"`;
+  const headers: (readonly [string, string])[] = [
+    ['content-type', prepared.view.contentType],
+    ['vary', 'accept, accept-encoding'],
+    ['etag', etag],
+    ['x-weir-bundle', exchange.policy.digest],
+  ];
+  if (encoding !== '') headers.push(['content-encoding', encoding]);
+  if (stale) headers.push(staleWarning(exchange.atMs));
+  if (notice.length === 0) headers.push(['cache-control', viewCacheControl(prepared.validUntil, now, false)]);
+  headers.push(...notice);
+  const reply: ClientReply = isNotModified(target.headers, etag)
+    ? { status: 304, reasonPhrase: 'Not Modified', headers, body: NOTHING }
+    : { status: 200, reasonPhrase: 'OK', headers, body: await encodedBody(prepared, encoding) };
+  return { reply, encoding };
 }
 
 /** Whether a layer failed, which may go well the next time; staleness is part of what a view is kept under. */
@@ -233,8 +248,36 @@ function isPassing({ reasons }: Verdict): boolean {
   return reasons.some(({ layer, rule }) => layer === 'host' && rule !== HOST_RULES.staleness);
 }
 
+/**
+ * Holds as long as the very view, of the very document, is still shown as long to whoever asks. Names the view and does not
+ * keep it, so that views make room for one another as before.
+ */
+function viewStanding(
+  views: Views,
+  isCurrent: () => boolean,
+  { key, etag, preparedAt, validUntil }: PreparedView,
+  encoding: Encoding,
+  { status, headers }: ClientReply,
+): Standing {
+  const cacheControl = headers.find(([name]) => name === 'cache-control')?.[1];
+  return {
+    body(at) {
+      const prepared = views.get(key);
+      if (prepared?.etag !== etag || prepared.preparedAt !== preparedAt || !isUsable(prepared, at)) return undefined;
+      if (!isCurrent() || viewCacheControl(validUntil, at, false) !== cacheControl) return undefined;
+      if (status === 304) return NOTHING;
+      const body = encoding === '' ? prepared.view.body : prepared.encoded.get(encoding);
+      return Buffer.isBuffer(body) ? body : undefined;
+    },
+  };
+}
+
+function isUsable({ preparedAt, usableUntil }: PreparedView, at: number): boolean {
+  return preparedAt <= at && at < usableUntil;
+}
+
 /** The first coding of ours that the client takes without a reservation. */
-function chooseEncoding(header: string | undefined): '' | 'br' | 'gzip' {
+function chooseEncoding(header: string | undefined): Encoding {
   if (header === undefined || header.length > 1000) return '';
   const offered = new Set<string>();
   for (const part of header.toLowerCase().split(',')) {
@@ -245,7 +288,7 @@ function chooseEncoding(header: string | undefined): '' | 'br' | 'gzip' {
   return offered.has('br') ? 'br' : '';
 }
 
-function encodedBody(prepared: PreparedView, encoding: '' | 'br' | 'gzip'): Promise<Buffer> | Buffer {
+function encodedBody(prepared: PreparedView, encoding: Encoding): Promise<Buffer> | Buffer {
   if (encoding === '') return prepared.view.body;
   const existing = prepared.encoded.get(encoding);
   if (existing !== undefined) return existing;
@@ -253,8 +296,12 @@ function encodedBody(prepared: PreparedView, encoding: '' | 'br' | 'gzip'): Prom
     encoding === 'gzip'
       ? gzipAsync(prepared.view.body, { level: 1 })
       : brotliAsync(prepared.view.body, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } });
-  prepared.encoded.set(encoding, made);
-  return made;
+  const kept = made.then((body) => {
+    prepared.encoded.set(encoding, body);
+    return body;
+  });
+  prepared.encoded.set(encoding, kept);
+  return kept;
 }
 
 /** What a view's row says: the join over every version that is refused, each distinct rule and code once. */

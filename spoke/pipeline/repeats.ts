@@ -7,7 +7,7 @@ import { LRUCache } from 'lru-cache';
 import type { Principal } from '@weir/shared/domain/principal.ts';
 import type { Staleness } from '@weir/shared/policy/host-reasons.ts';
 import type { RowTemplate } from '../audit/row-template.ts';
-import type { Answer, KnownExchange, Standing } from './exchange.ts';
+import type { Answer, KnownExchange, Reply, Standing } from './exchange.ts';
 import type { ActivePolicy, PipelinePorts, RangeRequest, ReplyPort } from './ports.ts';
 
 export const REPEAT_LIMITS = {
@@ -36,11 +36,13 @@ interface Repeat {
   readonly row: RowTemplate;
   readonly labels: { readonly outcome: string; readonly level: string; readonly registry: string };
   readonly route: string;
+  readonly status: number;
+  readonly reason: string;
   /** Of the answer remembered, its row's id included. */
   readonly headers: readonly string[];
-  /** Where in `headers` the row's id stands. */
+  /** Where in `headers` the row's id stands, -1 when nowhere. */
   readonly idAt: number;
-  readonly range: RangeRequest;
+  readonly range: RangeRequest | undefined;
 }
 
 export interface Repeats {
@@ -89,17 +91,17 @@ export function createRepeats(ports: PipelinePorts): Repeats {
       const { outcome, level, registry } = repeat.labels;
       ports.metrics.count('weir_spoke_decisions_total', { outcome, level, registry });
       ports.metrics.observe('weir_spoke_decision_seconds', durationUs / 1e6, { route: repeat.route });
-      const headers = repeat.headers.with(repeat.idAt, id);
-      reply.sendBuffer(200, 'OK', headers, body, repeat.range);
+      const headers = repeat.idAt === -1 ? repeat.headers : repeat.headers.with(repeat.idAt, id);
+      reply.sendBuffer(repeat.status, repeat.reason, headers, body, repeat.range);
       return true;
     },
 
     keep(request, exchange, answer, row) {
       const { standing, reply } = answer;
-      if (standing === undefined || reply.kind !== 'artifact' || answer.coded || exchange.trace !== '') return;
+      if (standing === undefined || answer.coded || exchange.trace !== '') return;
       const text = textOf(request);
-      const idAt = reply.headers.indexOf(exchange.id);
-      if (text.length > REPEAT_LIMITS.requestChars || idAt === -1) return;
+      if (text.length > REPEAT_LIMITS.requestChars) return;
+      const { status, reason, headers, range } = headOf(reply);
       let repeats = byPolicy.get(exchange.policy);
       if (repeats === undefined) {
         repeats = new LRUCache<string, Repeat>({
@@ -116,12 +118,20 @@ export function createRepeats(ports: PipelinePorts): Repeats {
         row,
         labels: { outcome: answer.outcome, level: answer.level, registry: exchange.adapter.id },
         route: exchange.route.kind,
-        headers: reply.headers,
-        idAt,
-        range: reply.range,
+        status,
+        reason,
+        headers,
+        idAt: headers.indexOf(exchange.id),
+        range,
       });
     },
   };
+}
+
+function headOf(reply: Reply): Pick<Repeat, 'status' | 'reason' | 'headers' | 'range'> {
+  if (reply.kind === 'artifact') return { status: 200, reason: 'OK', headers: reply.headers, range: reply.range };
+  const { status, reasonPhrase, headers } = reply.reply;
+  return { status, reason: reasonPhrase, headers: headers.flat(), range: reply.range };
 }
 
 /** Everything the client sent. Line feeds separate, because no part can hold one. */
