@@ -201,8 +201,10 @@ describe('promise 7: one decision, by whatever route it is asked for', () => {
         assert.equal(answer.body.includes('package.json'), false);
       }
     });
-    assert.equal(rows.length, routes(etag).length);
-    assert.equal(new Set(rows.map(({ level, rules }) => JSON.stringify([level, rules]))).size, 1);
+    // The spoke's own row about its new bundle may come in between.
+    const asked = rows.filter(({ action }) => action !== 'event');
+    assert.equal(asked.length, routes(etag).length);
+    assert.equal(new Set(asked.map(({ level, rules }) => JSON.stringify([level, rules]))).size, 1);
   });
 
   test('a version hidden in a view is refused at its artifact and by itself, and all name the same rule', async () => {
