@@ -1,6 +1,7 @@
 // `npm run bench -- NAME… [--json]`: runs the named benchmarks (all when none is named). The last line of each is one JSON
 // object; exits 1 when a benchmark could not run, not when an aim is missed: figures are to be read, not to break a build.
 
+import { loadavg } from 'node:os';
 import { BENCHES } from './benches.ts';
 
 async function main(): Promise<number> {
@@ -17,11 +18,17 @@ async function main(): Promise<number> {
   for (const name of names.length > 0 ? names : Object.keys(BENCHES)) {
     const bench = await BENCHES[name]?.();
     if (bench === undefined) continue;
-    print(`# ${name}`);
+    print(`# ${name}, load average ${loadNow()}`);
     const result = await bench.run({ print });
+    print(`load average ${loadNow()} at the end`);
     process.stdout.write(`${JSON.stringify(result)}\n`);
   }
   return 0;
+}
+
+/** Whoever else uses the machine is part of the figures. */
+function loadNow(): string {
+  return (loadavg()[0] ?? 0).toFixed(1);
 }
 
 process.exitCode = await main();
