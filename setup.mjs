@@ -25,6 +25,7 @@ const ROOT = dirname(fileURLToPath(import.meta.url));
 const OPA_MODULE = join(ROOT, 'hub', 'io', 'tools', 'opa');
 const NODE_MIN = [24, 15];
 const WINDOWS = process.platform === 'win32';
+const PARENT_POLL_MS = 250;
 
 /** What each npm script runs, and whether it compiles policies. */
 const TARGETS = {
@@ -204,7 +205,10 @@ function tail(output) {
     .join('\n');
 }
 
-/** Runs the target in the foreground. What a terminal sends reaches it by itself; everything else is passed on. */
+/**
+ * Runs the target in the foreground. What a terminal sends reaches it by itself; everything else is passed on. A signal to
+ * npm alone ends only the shell between npm and us: that shell's end is one more request to stop.
+ */
 function handOver(node, args, env) {
   return new Promise((resolve) => {
     const child = spawn(node, args, { cwd: process.cwd(), env, stdio: 'inherit' });
@@ -212,11 +216,21 @@ function handOver(node, args, env) {
       if (signal === 'SIGTERM' || !process.stdin.isTTY) child.kill(signal);
     };
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, forward);
+    const parent = process.ppid;
+    const watch = setInterval(() => {
+      if (process.env.npm_lifecycle_event === undefined || process.ppid === parent) return;
+      clearInterval(watch);
+      child.kill('SIGTERM');
+    }, PARENT_POLL_MS);
     child.on('error', (error) => {
       process.stderr.write(`weir: ${error.message}\n`);
+      clearInterval(watch);
       resolve(1);
     });
-    child.on('exit', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 143)));
+    child.on('exit', (code, signal) => {
+      clearInterval(watch);
+      resolve(code ?? (signal === 'SIGINT' ? 130 : 143));
+    });
   });
 }
 

@@ -167,6 +167,27 @@ void test('a signal during the start stops it at once, and the next start goes o
   assert.equal(await interrupt(whole, 'SIGINT', pidsOf(home)), 0);
 });
 
+void test('a signal to npm alone, as a supervisor sends it, stops what npm started', async () => {
+  const home = join(scratch, 'npm');
+  const args = ['start', '--silent', '--', ...(await portArguments()), ...UPSTREAMS];
+  const env = { ...process.env, WEIR_HOME: home };
+  const npm = spawn('npm', args, { cwd: dirname(WEIR), env, stdio: ['ignore', 'ignore', 'pipe'] });
+  children.push(npm);
+  let errors = '';
+  npm.stderr.on('data', (chunk: Buffer) => {
+    errors += chunk.toString('utf8');
+  });
+  // The pipe closes when the last process that could write to it has ended.
+  const ended = new Promise((resolve) => npm.once('close', resolve));
+  await until(() => errors.includes('creating the units') || npm.exitCode !== null, 'the set-up is under way');
+  assert.equal(npm.exitCode, null, errors);
+  assert.notDeepEqual(pidsOf(home), []);
+  npm.kill('SIGTERM');
+  await ended;
+  assert.match(errors, /goes on from here/);
+  assert.deepEqual(processesOf(home), []);
+});
+
 void test('a hub that dies during the set-up is told with the end of its log', async () => {
   const home = join(scratch, 'dying');
   const started = start(home, [...(await portArguments()), ...UPSTREAMS]);
