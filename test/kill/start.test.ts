@@ -141,11 +141,15 @@ void test('starts, resumes, stops: the same state, and nothing left running', as
   assert.match(third.errors(), /stopped what an earlier run had left behind/);
   assert.deepEqual(orphans.slice(0, 3).filter(isAlive), []);
 
+  // Nobody reads any more what it says, which is no reason to leave anything alone.
+  third.child.stdout?.destroy();
+
   // The hub killed outright leaves its database; the end of the run takes it along.
   const left = pidsOf(home);
   process.kill(left[0] ?? 0, 'SIGKILL');
   await until(() => third.errors().includes('! the hub has ended'), 'the loss is told');
   assert.equal((await fetch(`${addresses['payments']}/npm/-/ping`)).status, 200);
+  third.child.stderr?.destroy();
   assert.equal(await interrupt(third, 'SIGTERM', left), 0);
 });
 

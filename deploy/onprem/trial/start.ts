@@ -138,6 +138,8 @@ Ctrl-C stops everything; npm start resumes. npm run demo is a guided tour.
 `;
 }
 
+// Whoever read our words may go away (`npm start | head -1`); what was started must not be left alone for that.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 try {
   process.exitCode = await main();
 } catch (thrown) {
