@@ -210,7 +210,6 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
         site: config.site,
         publicUrl: config.public_url,
         requestUrl: config.request_url,
-        engine: ENGINE,
         hashActor(id) {
           let known = pseudonyms.get(id);
           if (known === undefined) {

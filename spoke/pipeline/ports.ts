@@ -120,7 +120,6 @@ export interface SpokeFacts {
   readonly publicUrl: string;
   /** With `{code}`; '' when there is no console. */
   readonly requestUrl: string;
-  readonly engine: string;
   hashActor(principalId: string): string;
 }
 

@@ -7,7 +7,6 @@ import { type IncomingMessage, request as askFor } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Identities, intelSchema, type Settings } from '@weir/shared/bundle/layers.ts';
-import { ENGINE } from '@weir/shared/bundle/manifest.ts';
 import { digestOf } from '@weir/shared/domain/digest.ts';
 import { formatToken, tokenHash } from '@weir/shared/domain/token.ts';
 import { createEngine } from '@weir/shared/policy/engine.ts';
@@ -217,7 +216,6 @@ export async function layGround(hotBytes: number): Promise<Ground> {
       site: 'here',
       publicUrl: '',
       requestUrl: '',
-      engine: ENGINE,
       hashActor: (id) => (id === '' ? '' : `h:${digestOf(id).slice(-32)}`),
     },
     clock,
