@@ -121,9 +121,9 @@ async function differing(client: Queryable, log: string, rows: readonly NewRow[]
 async function insert(client: Queryable, { log, unit, spoke, rows }: NewRows): Promise<void> {
   await client.query({
     name: 'audit-insert',
-    text: `INSERT INTO audit_rows (log, unit, spoke, index, event_time, actor, purl, level, rules, code, action, outcome, row)
+    text: `INSERT INTO audit_rows (log, unit, spoke, index, event_time, actor, purl, level, rules, code, action, outcome, row, leaf)
       SELECT $1, $2, $3, r.index, to_timestamp(r.at / 1000.0), r.actor, r.purl, r.level, string_to_array(r.rules, ' '), r.code,
-        r.action, r.outcome, r.row
+        r.action, r.outcome, r.row, sha256('\\x00'::bytea || r.row)
       FROM unnest($4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::smallint[], $9::text[], $10::text[], $11::text[],
         $12::text[], $13::bytea[]) AS r (index, at, actor, purl, level, rules, code, action, outcome, row)`,
     values: [

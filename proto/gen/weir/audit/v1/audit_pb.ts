@@ -4,15 +4,15 @@
 
 // The audit stream: a spoke uploads batches of rows, the hub acknowledges what it has committed.
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Message } from "@bufbuild/protobuf";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file weir/audit/v1/audit.proto.
  */
 export const file_weir_audit_v1_audit: GenFile = /*@__PURE__*/
-  fileDesc("Chl3ZWlyL2F1ZGl0L3YxL2F1ZGl0LnByb3RvEg13ZWlyLmF1ZGl0LnYxIjcKDVVwbG9hZFJlcXVlc3QSJgoFYmF0Y2gYASABKAsyFy53ZWlyLmF1ZGl0LnYxLlJvd0JhdGNoImkKCFJvd0JhdGNoEgsKA2xvZxgBIAEoCRITCgtmaXJzdF9pbmRleBgCIAEoBBIMCgRyb3dzGAMgAygMEhIKCmNoZWNrcG9pbnQYBCABKAwSGQoRY29uc2lzdGVuY3lfcHJvb2YYBSADKAwiYgoOVXBsb2FkUmVzcG9uc2USIQoDYWNrGAEgASgLMhIud2Vpci5hdWRpdC52MS5BY2tIABIjCgRuYWNrGAIgASgLMhMud2Vpci5hdWRpdC52MS5OYWNrSABCCAoGcmVzdWx0IjcKA0FjaxILCgNsb2cYASABKAkSEgoKbmV4dF9pbmRleBgCIAEoBBIPCgdyZWNlaXB0GAMgASgMIl0KBE5hY2sSCwoDbG9nGAEgASgJEhIKCm5leHRfaW5kZXgYAiABKAQSDAoEY29kZRgDIAEoCRIOCgZkZXRhaWwYBCABKAkSFgoOcmV0cnlfYWZ0ZXJfbXMYBSABKA0iHgoPUG9zaXRpb25SZXF1ZXN0EgsKA2xvZxgBIAEoCSI3ChBQb3NpdGlvblJlc3BvbnNlEhIKCm5leHRfaW5kZXgYASABKAQSDwoHcmVjZWlwdBgCIAEoDDKmAQoMQXVkaXRTZXJ2aWNlEkkKBlVwbG9hZBIcLndlaXIuYXVkaXQudjEuVXBsb2FkUmVxdWVzdBodLndlaXIuYXVkaXQudjEuVXBsb2FkUmVzcG9uc2UoATABEksKCFBvc2l0aW9uEh4ud2Vpci5hdWRpdC52MS5Qb3NpdGlvblJlcXVlc3QaHy53ZWlyLmF1ZGl0LnYxLlBvc2l0aW9uUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("Chl3ZWlyL2F1ZGl0L3YxL2F1ZGl0LnByb3RvEg13ZWlyLmF1ZGl0LnYxIjcKDVVwbG9hZFJlcXVlc3QSJgoFYmF0Y2gYASABKAsyFy53ZWlyLmF1ZGl0LnYxLlJvd0JhdGNoImkKCFJvd0JhdGNoEgsKA2xvZxgBIAEoCRITCgtmaXJzdF9pbmRleBgCIAEoBBIMCgRyb3dzGAMgAygMEhIKCmNoZWNrcG9pbnQYBCABKAwSGQoRY29uc2lzdGVuY3lfcHJvb2YYBSADKAwiYgoOVXBsb2FkUmVzcG9uc2USIQoDYWNrGAEgASgLMhIud2Vpci5hdWRpdC52MS5BY2tIABIjCgRuYWNrGAIgASgLMhMud2Vpci5hdWRpdC52MS5OYWNrSABCCAoGcmVzdWx0IjcKA0FjaxILCgNsb2cYASABKAkSEgoKbmV4dF9pbmRleBgCIAEoBBIPCgdyZWNlaXB0GAMgASgMIl0KBE5hY2sSCwoDbG9nGAEgASgJEhIKCm5leHRfaW5kZXgYAiABKAQSDAoEY29kZRgDIAEoCRIOCgZkZXRhaWwYBCABKAkSFgoOcmV0cnlfYWZ0ZXJfbXMYBSABKA0iZgoPUG9zaXRpb25SZXF1ZXN0EgsKA2xvZxgBIAEoCRIPCgdsb2dfa2V5GAIgASgMEhAKCGluc3RhbmNlGAMgASgJEhIKCmNoZWNrcG9pbnQYBCABKAwSDwoHcmVjZWlwdBgFIAEoDCJvChBQb3NpdGlvblJlc3BvbnNlEhIKCm5leHRfaW5kZXgYASABKAQSDwoHcmVjZWlwdBgCIAEoDBImCgVzdGF0ZRgDIAEoDjIXLndlaXIuYXVkaXQudjEuTG9nU3RhdGUSDgoGcmVhc29uGAQgASgJKk8KCExvZ1N0YXRlEhkKFUxPR19TVEFURV9VTlNQRUNJRklFRBAAEhIKDkxPR19TVEFURV9PUEVOEAESFAoQTE9HX1NUQVRFX0NMT1NFRBACMqYBCgxBdWRpdFNlcnZpY2USSQoGVXBsb2FkEhwud2Vpci5hdWRpdC52MS5VcGxvYWRSZXF1ZXN0Gh0ud2Vpci5hdWRpdC52MS5VcGxvYWRSZXNwb25zZSgBMAESSwoIUG9zaXRpb24SHi53ZWlyLmF1ZGl0LnYxLlBvc2l0aW9uUmVxdWVzdBofLndlaXIuYXVkaXQudjEuUG9zaXRpb25SZXNwb25zZWIGcHJvdG8z");
 
 /**
  * @generated from message weir.audit.v1.UploadRequest
@@ -55,7 +55,8 @@ export type RowBatch = Message<"weir.audit.v1.RowBatch"> & {
   rows: Uint8Array[];
 
   /**
-   * Signed tree head that covers the batch (C2SP checkpoint) and its consistency proof.
+   * Signed tree head after the batch's last row (C2SP checkpoint, signed by the log's key), and the proof that it extends
+   * the tree before the batch's first row.
    *
    * @generated from field: bytes checkpoint = 4;
    */
@@ -120,7 +121,7 @@ export type Ack = Message<"weir.audit.v1.Ack"> & {
   nextIndex: bigint;
 
   /**
-   * Cosigned checkpoint: the hub's receipt.
+   * The checkpoint at next_index as the spoke signed it, cosigned by the hub: the receipt.
    *
    * @generated from field: bytes receipt = 3;
    */
@@ -185,6 +186,34 @@ export type PositionRequest = Message<"weir.audit.v1.PositionRequest"> & {
    * @generated from field: string log = 1;
    */
   log: string;
+
+  /**
+   * The log's own key, bound to the spoke's enrolled audit key: a signed note.
+   *
+   * @generated from field: bytes log_key = 2;
+   */
+  logKey: Uint8Array;
+
+  /**
+   * Names the running process, made at its start. One that was followed by another never comes back, unless it was copied.
+   *
+   * @generated from field: string instance = 3;
+   */
+  instance: string;
+
+  /**
+   * The log as the spoke holds it: a checkpoint signed at its durable size; empty for an empty log.
+   *
+   * @generated from field: bytes checkpoint = 4;
+   */
+  checkpoint: Uint8Array;
+
+  /**
+   * Newest receipt that the spoke holds for this log; empty when it has none.
+   *
+   * @generated from field: bytes receipt = 5;
+   */
+  receipt: Uint8Array;
 };
 
 /**
@@ -204,9 +233,23 @@ export type PositionResponse = Message<"weir.audit.v1.PositionResponse"> & {
   nextIndex: bigint;
 
   /**
+   * Receipt for exactly next_index rows; empty for an empty log.
+   *
    * @generated from field: bytes receipt = 2;
    */
   receipt: Uint8Array;
+
+  /**
+   * @generated from field: weir.audit.v1.LogState state = 3;
+   */
+  state: LogState;
+
+  /**
+   * Why it is closed, one snake_case word: fork, rollback, gap, poisoned, retired.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
 };
 
 /**
@@ -215,6 +258,39 @@ export type PositionResponse = Message<"weir.audit.v1.PositionResponse"> & {
  */
 export const PositionResponseSchema: GenMessage<PositionResponse> = /*@__PURE__*/
   messageDesc(file_weir_audit_v1_audit, 6);
+
+/**
+ * @generated from enum weir.audit.v1.LogState
+ */
+export const LogState = {
+  /**
+   * @generated from enum value: LOG_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: LOG_STATE_OPEN = 1;
+   */
+  OPEN: 1,
+
+  /**
+   * The hub takes no more rows of this log: the spoke opens a new epoch.
+   *
+   * @generated from enum value: LOG_STATE_CLOSED = 2;
+   */
+  CLOSED: 2,
+} as const;
+
+/**
+ * @generated from enum weir.audit.v1.LogState
+ */
+export type LogState = (typeof LogState)[keyof typeof LogState] | UnknownEnum;
+
+/**
+ * Describes the enum weir.audit.v1.LogState.
+ */
+export const LogStateSchema: GenEnum<LogState> = /*@__PURE__*/
+  enumDesc(file_weir_audit_v1_audit, 0);
 
 /**
  * @generated from service weir.audit.v1.AuditService
@@ -231,7 +307,7 @@ export const AuditService: GenService<{
     output: typeof UploadResponseSchema;
   },
   /**
-   * Where the hub's copy of a log ends; the resume point.
+   * Opens a session for one log: says who writes it, learns where the hub's copy ends. Called before each upload.
    *
    * @generated from rpc weir.audit.v1.AuditService.Position
    */
