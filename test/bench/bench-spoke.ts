@@ -6,7 +6,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { makeSpokeHome } from './spoke-home.ts';
 
 export interface BenchSpoke {
@@ -30,6 +31,13 @@ export const startBenchSpoke: StartBenchSpoke = async (upstream) => {
   if (message.bundle === undefined) throw new Error('the spoke has no bundle');
   return { npm: `http://127.0.0.1:${message.registry}/npm`, pid: child.pid ?? 0, close: () => end(child, folder) };
 };
+
+/** The same from another checkout with its packages installed, such as the release before: what did a change cost? */
+export async function startBenchSpokeOf(checkout: string, upstream: string): Promise<BenchSpoke> {
+  const file = pathToFileURL(join(resolve(checkout), 'test', 'bench', 'bench-spoke.ts')).href;
+  const theirs = (await import(file)) as { readonly startBenchSpoke: StartBenchSpoke };
+  return theirs.startBenchSpoke(upstream);
+}
 
 export const startBareSpoke: StartBenchSpoke = async (upstream) => {
   const folder = await mkdtemp(join(tmpdir(), 'weir-bare-spoke-'));

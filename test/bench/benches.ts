@@ -4,6 +4,8 @@
 export interface BenchOptions {
   /** Prints a line for people; with `--json` these go to stderr. */
   readonly print: (line: string) => void;
+  /** `--name=value` arguments, such as `rows` or `against`; each bench says which it knows. */
+  readonly flags: Readonly<Record<string, string>>;
 }
 
 /** Figures by name with their unit, e.g. `p50_us`, `requests_per_s`; errors are counted, not hidden. */

@@ -1,4 +1,4 @@
-// `npm run bench -- NAME… [--json]`: runs the named benchmarks (all when none is named). The last line of each is one JSON
+// `npm run bench -- NAME… [--json] [--flag=value…]`: runs the named benchmarks (all when none is named). The last line of each is one JSON
 // object; exits 1 when a benchmark could not run, not when an aim is missed: figures are to be read, not to break a build.
 
 import { loadavg } from 'node:os';
@@ -8,6 +8,9 @@ async function main(): Promise<number> {
   const args = process.argv.slice(2);
   const json = args.includes('--json');
   const names = args.filter((arg) => !arg.startsWith('--'));
+  const flags = Object.fromEntries(
+    args.flatMap((arg) => (/^--[a-z-]+=/.test(arg) ? [arg.slice(2).split(/=(.*)/s, 2) as [string, string]] : [])),
+  );
   const unknown = names.filter((name) => !Object.hasOwn(BENCHES, name));
   if (unknown.length > 0) {
     process.stderr.write(`no benchmark named ${unknown.join(', ')}; there are: ${Object.keys(BENCHES).join(', ')}\n`);
@@ -19,7 +22,7 @@ async function main(): Promise<number> {
     const bench = await BENCHES[name]?.();
     if (bench === undefined) continue;
     print(`# ${name}, load average ${loadNow()}`);
-    const result = await bench.run({ print });
+    const result = await bench.run({ print, flags });
     print(`load average ${loadNow()} at the end`);
     process.stdout.write(`${JSON.stringify(result)}\n`);
   }

@@ -2,13 +2,13 @@
 // Verdaccio (the peer) and the bare spoke (what the bytes alone cost). All contenders serve the same tarballs, are up at
 // the same time, take turns round by round on the same core, and are driven from another one. Figures are medians of the
 // rounds, ratios medians of the rounds' ratios; CPU time per request (user and system, all threads) is the least of the
-// rounds, because neighbours on the machine can only add to it.
+// rounds, because neighbours on the machine can only add to it. `--against=FOLDER` adds the spoke of another checkout.
 
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { type BuiltNpmPackage, buildNpm } from '../upstreams/npm-package.ts';
 import { startVerdaccio } from '../upstreams/verdaccio.ts';
-import { startBareSpoke, startBenchSpoke } from './bench-spoke.ts';
+import { startBareSpoke, startBenchSpoke, startBenchSpokeOf } from './bench-spoke.ts';
 import type { BenchOptions, BenchResult, Figures } from './benches.ts';
 import { percentile, rounded, table } from './figures.ts';
 import { isOnPath, type Load, load, pin } from './serve-hit-load.ts';
@@ -41,7 +41,7 @@ interface Sample extends Load {
   readonly cpu_us: number;
 }
 
-export async function run({ print }: BenchOptions): Promise<BenchResult> {
+export async function run({ print, flags }: BenchOptions): Promise<BenchResult> {
   const packages = await Promise.all(SIZES.map(packageOf));
   const paths = packages.map(({ source, file }) => `${source.name}/-/${file}`);
   const closing: { close(): Promise<void> }[] = [];
@@ -55,6 +55,11 @@ export async function run({ print }: BenchOptions): Promise<BenchResult> {
     closing.push(verdaccio);
     const spoke = await startBenchSpoke(verdaccio.origin);
     add('weir', spoke.npm, spoke);
+    const { against } = flags;
+    if (against !== undefined) {
+      const earlier = await startBenchSpokeOf(against, verdaccio.origin);
+      add('against', earlier.npm, earlier);
+    }
     const bare = await startBareSpoke(verdaccio.origin);
     add('bare_spoke', bare.npm, bare);
     add('verdaccio', verdaccio.origin, verdaccio);
