@@ -22,16 +22,21 @@ const DURABLE = constants.O_DSYNC ?? constants.O_SYNC;
  */
 export async function openSpoolDisk(folder: string): Promise<SpoolDisk> {
   await fs.mkdir(folder, { recursive: true, mode: 0o700 });
-  const release = lock(join(folder, LOCK));
+  const release = lockFolder(folder);
   try {
-    for (const name of await fs.readdir(folder)) {
-      if (name.endsWith(TEMPORARY)) await fs.unlink(join(folder, name));
-    }
-    return spoolDisk(folder, release);
+    return await openUnlocked(folder, release);
   } catch (thrown) {
     release();
     throw thrown;
   }
+}
+
+/** Opens a folder whose lock the caller holds elsewhere; leftovers of interrupted steps are removed. */
+export async function openUnlocked(folder: string, release: () => void = () => undefined): Promise<SpoolDisk> {
+  for (const name of await fs.readdir(folder)) {
+    if (name.endsWith(TEMPORARY)) await fs.unlink(join(folder, name));
+  }
+  return spoolDisk(folder, release);
 }
 
 /** Looks into a folder that another process may be writing: takes no lock and changes nothing. */
@@ -47,7 +52,7 @@ export async function setAsideSpool(folder: string): Promise<string> {
   await fs.access(folder).catch((thrown: unknown) => {
     throw fromDisk(thrown, folder);
   });
-  const release = lock(join(folder, LOCK));
+  const release = lockFolder(folder);
   try {
     for (let attempt = 1; ; attempt += 1) {
       const aside = `${folder}.aside-${attempt}`;
@@ -65,7 +70,7 @@ export async function setAsideSpool(folder: string): Promise<string> {
   }
 }
 
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await fs.open(folder, constants.O_RDONLY);
   try {
     await handle.sync();
@@ -188,8 +193,8 @@ async function writeAll(handle: fs.FileHandle, bytes: Uint8Array, offset: number
  * An exclusive lock that the kernel lets go of when its holder dies, in whatever way. Node has no flock; SQLite's own file
  * lock is the same thing with a portable hold on it.
  */
-function lock(path: string): () => void {
-  const database = new DatabaseSync(path, { timeout: 0 });
+export function lockFolder(folder: string): () => void {
+  const database = new DatabaseSync(join(folder, LOCK), { timeout: 0 });
   try {
     // Nothing is ever written: no journal either.
     database.exec('PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
