@@ -42,6 +42,8 @@ export const HUB_METRICS = {
   weir_hub_audit_repeated_total: counter('Audit rows that arrived again after they were committed', 'unit'),
   weir_hub_audit_nacks_total: counter('Batches of audit rows refused', 'code'),
   weir_hub_audit_store_seconds: histogram('Storing a batch of audit rows, waiting for its turn included'),
+  weir_hub_leading: gauge('1 while this hub leads a background job', 'job'),
+  weir_hub_leader_changes_total: counter('Times this hub began or ceased to lead a background job', 'job'),
 } as const satisfies Readonly<Record<string, MetricDeclaration>>;
 
 export const SPOKE_METRICS = {
