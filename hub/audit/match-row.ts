@@ -14,6 +14,7 @@ export function matchesFilter(row: AuditRow, filter: RowFilter): boolean {
     is(filter.code, row.code) &&
     is(filter.log, row.log) &&
     is(filter.action, row.action) &&
+    is(filter.outcome, row.outcome) &&
     (filter.rule === undefined || row.rules.some(({ rule }) => rule === filter.rule)) &&
     (purl?.endsWith('*') === true ? row.subject.purl.startsWith(purl.slice(0, -1)) : is(purl, row.subject.purl)) &&
     at >= (filter.fromMs ?? Number.NEGATIVE_INFINITY) &&

@@ -90,7 +90,7 @@ function encodeRow(row: StoredRow): MessageInitShape<typeof StoredRowSchema> {
 function readFilter(filter: Filter | undefined): RowFilter {
   if (filter === undefined) return {};
   const texts: Record<string, string> = {};
-  for (const name of ['unit', 'spoke', 'actor', 'purl', 'rule', 'log', 'action'] as const) {
+  for (const name of ['unit', 'spoke', 'actor', 'purl', 'rule', 'log', 'action', 'outcome'] as const) {
     if (filter[name].length > FILTER_CHARS_MAX) throw new WeirError('invalid_argument', `${name} is too long`);
     // A NUL is no text to the database, and no row holds one.
     if (filter[name].includes('\0')) throw new WeirError('invalid_argument', `${name} holds a NUL character`);

@@ -389,6 +389,7 @@ const EMPTY_FILTER = {
   rule: '',
   log: '',
   action: '',
+  outcome: '',
   code: '',
   level: 0,
   fromMs: 0n,

@@ -1,21 +1,13 @@
 // Rows in Postgres. A batch is one transaction that holds its log's cursor row: two hubs that get the same batch store it
 // once, and rows and cursor move together or not at all.
 
-import { LEVELS, rank } from '@weir/shared/domain/level.ts';
+import { rank } from '@weir/shared/domain/level.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
-import type { AuditStore, NewRow, NewRows, RowFilter, StoreOutcome, StoredRow } from '../audit-store.ts';
-import { cutPage, decodeCursor } from '../page.ts';
+import type { AuditStore, NewRow, NewRows, StoreOutcome } from '../audit-store.ts';
 import { ensureMonths } from './audit-partitions.ts';
+import { queryRows, rowByCode, rowById } from './audit-query.ts';
 import { type Pool, type Queryable, inTransaction } from './pool.ts';
-
-interface Row {
-  readonly log: string;
-  readonly index: number;
-  readonly row: Buffer;
-  readonly stored_at: Date;
-}
-
-const COLUMNS = 'log, index, row, stored_at';
+import { ROW_COLUMNS, type StoredColumns, storedRow } from './stored-row.ts';
 
 export function createAuditStore(pool: Pool): AuditStore {
   return {
@@ -37,43 +29,16 @@ export function createAuditStore(pool: Pool): AuditStore {
     },
 
     async rowsFrom(log, index, limit) {
-      const { rows } = await pool.query<Row>(
-        `SELECT ${COLUMNS} FROM audit_rows WHERE log = $1 AND index >= $2 ORDER BY index LIMIT $3`,
+      const { rows } = await pool.query<StoredColumns>(
+        `SELECT ${ROW_COLUMNS} FROM audit_rows WHERE log = $1 AND index >= $2 ORDER BY index LIMIT $3`,
         [log, index, limit],
       );
       return rows.map(storedRow);
     },
 
-    async query(filter, { size, cursor, oldestFirst }) {
-      const after = decodeCursor(cursor, ['string', 'string', 'number']);
-      const { conditions, values } = where(filter);
-      if (after !== undefined) {
-        values.push(...after);
-        const [time, log, index] = [values.length - 2, values.length - 1, values.length];
-        conditions.push(
-          `(event_time, log, index) ${oldestFirst ? '>' : '<'} ($${time}::timestamptz, $${log}::text, $${index}::bigint)`,
-        );
-      }
-      values.push(size + 1);
-      const order = oldestFirst ? 'ASC' : 'DESC';
-      const { rows } = await pool.query<Row & { readonly at: Date }>(
-        `SELECT ${COLUMNS}, event_time AS at FROM audit_rows
-         ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
-         ORDER BY event_time ${order}, log ${order}, index ${order} LIMIT $${values.length}`,
-        values,
-      );
-      const page = cutPage(rows, size, (last) => [last.at.toISOString(), last.log, last.index]);
-      return { rows: page.items.map(storedRow), nextCursor: page.nextCursor };
-    },
-
-    async byCode(code) {
-      if (code === '') return undefined;
-      const { rows } = await pool.query<Row>(
-        `SELECT ${COLUMNS} FROM audit_rows WHERE code = $1 AND code <> '' ORDER BY event_time DESC LIMIT 1`,
-        [code],
-      );
-      return rows[0] === undefined ? undefined : storedRow(rows[0]);
-    },
+    query: (filter, page) => queryRows(pool, filter, page),
+    byCode: (code) => rowByCode(pool, code),
+    byId: (id) => rowById(pool, id),
 
     ensurePartitions: (fromMs, untilMs) => ensureMonths(pool, fromMs, untilMs),
   };
@@ -143,34 +108,4 @@ async function insert(client: Queryable, { log, unit, spoke, rows }: NewRows): P
       rows.map((row) => Buffer.from(row.bytes.buffer, row.bytes.byteOffset, row.bytes.byteLength)),
     ],
   });
-}
-
-function where(filter: RowFilter): { readonly conditions: string[]; readonly values: unknown[] } {
-  const conditions: string[] = [];
-  const values: unknown[] = [];
-  const add = (condition: (place: string) => string, value: unknown): void => {
-    values.push(value);
-    conditions.push(condition(`$${values.length}`));
-  };
-  for (const column of ['unit', 'spoke', 'actor', 'code', 'log', 'action'] as const) {
-    const value = filter[column];
-    if (value !== undefined) add((place) => `${column} = ${place}`, value);
-  }
-  if (filter.purl?.endsWith('*') === true) {
-    const prefix = filter.purl.slice(0, -1);
-    add((place) => `purl >= ${place}`, prefix);
-    // Purls are printable ASCII compared byte by byte: the next character after '~' ends every continuation.
-    add((place) => `purl < ${place}`, `${prefix}\u007f`);
-  } else if (filter.purl !== undefined) {
-    add((place) => `purl = ${place}`, filter.purl);
-  }
-  if (filter.level !== undefined) add((place) => `level = ${place}`, LEVELS.indexOf(filter.level));
-  if (filter.rule !== undefined) add((place) => `${place} = ANY (rules)`, filter.rule);
-  if (filter.fromMs !== undefined) add((place) => `event_time >= ${place}`, new Date(filter.fromMs));
-  if (filter.untilMs !== undefined) add((place) => `event_time < ${place}`, new Date(filter.untilMs));
-  return { conditions, values };
-}
-
-function storedRow(row: Row): StoredRow {
-  return { log: row.log, index: row.index, bytes: row.row, storedAtMs: row.stored_at.getTime() };
 }
