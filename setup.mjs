@@ -33,7 +33,7 @@ const TARGETS = {
   demo: { script: 'test/demo/tour.ts', opa: true },
   test: { script: 'test/run.ts', opa: true },
   'test:live': { script: 'test/run.ts', args: ['--live'], opa: true },
-  chaos: { script: 'test/run.ts', args: ['--chaos'], opa: true },
+  chaos: { script: 'test/chaos/run.ts', opa: true },
   bench: { script: 'test/bench/run.ts', opa: true },
   check: { script: 'test/run.ts', args: ['--check'], opa: false },
 };

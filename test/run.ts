@@ -1,6 +1,5 @@
 // Runs the test suites under node's own runner. Default: everything quick and hermetic. `--live` runs the client suites
-// against the upstreams this machine's clients are configured for, `--chaos` the fault campaign, `--check` only the
-// static checks. Any other arguments are file patterns.
+// against the upstreams this machine's clients are configured for, `--check` only the static checks. Any other arguments are file patterns.
 
 import { spawn } from 'node:child_process';
 import { glob } from 'node:fs/promises';
@@ -17,7 +16,7 @@ const QUICK = [
   'deploy/**/*.test.ts',
   'test/**/*.test.ts',
 ];
-const SLOW = ['test/live/', 'test/chaos/'];
+const SLOW = ['test/live/'];
 
 async function main(): Promise<number> {
   const args = process.argv.slice(2);
@@ -30,7 +29,7 @@ async function main(): Promise<number> {
   }
   const runner = [
     '--test',
-    `--test-concurrency=${flags.has('--live') || flags.has('--chaos') ? 1 : Math.max(2, availableParallelism())}`,
+    `--test-concurrency=${flags.has('--live') ? 1 : Math.max(2, availableParallelism())}`,
     `--test-reporter=${join(ROOT, 'test', 'reporter.ts')}`,
     '--test-reporter-destination=stdout',
     ...files,
@@ -46,14 +45,13 @@ async function filesOf(flags: ReadonlySet<string>, patterns: readonly string[]):
   const files = new Set<string>();
   for await (const file of glob(wanted, { cwd: ROOT, exclude: (path) => path.split('/').includes('node_modules') })) {
     const slow = SLOW.some((folder) => file.startsWith(folder));
-    if (!slow || patterns.length > 0 || flags.has('--live') || flags.has('--chaos')) files.add(file);
+    if (!slow || patterns.length > 0 || flags.has('--live')) files.add(file);
   }
   return [...files].toSorted();
 }
 
 function defaultPatterns(flags: ReadonlySet<string>): readonly string[] {
   if (flags.has('--live')) return ['test/live/**/*.test.ts'];
-  if (flags.has('--chaos')) return ['test/chaos/**/*.test.ts'];
   if (flags.has('--check')) return ['test/tidy/**/*.test.ts'];
   return QUICK;
 }

@@ -11,9 +11,9 @@ export interface Chance {
   blame(thrown: unknown, told?: readonly string[]): Error;
 }
 
-/** From WEIR_SEED, else from the clock. */
-export function createChance(): Chance {
-  const named = Number(process.env['WEIR_SEED']);
+/** From the given seed, else from WEIR_SEED, else from the clock. */
+export function createChance(given?: number): Chance {
+  const named = given ?? Number(process.env['WEIR_SEED']);
   const seed = Number.isInteger(named) && named > 0 ? named : Date.now() % 2 ** 31;
   let state = seed;
   // mulberry32

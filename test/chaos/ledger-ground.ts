@@ -1,0 +1,193 @@
+// The ground of the ledger campaign: the fault suites' federation of real processes, with a line to the hub that can be cut
+// in the middle of a batch, spools on small disks of their own where the system lets us mount them, and an auditor that
+// reads the database itself.
+
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createPool, type Pool } from '@weir/hub/store/postgres/pool.ts';
+import { startCutLine, type CutLine } from '../federation/cut-line.ts';
+import { isAlive, prepareFaultGround, UNITS, until, type FaultGround, type Unit } from '../kill/fault-ground.ts';
+import { createLedgerAuditor, type LedgerAuditor } from './ledger-audit.ts';
+
+/** Small, so that disks fill and segments roll within seconds. */
+const LIMITS = { spool_segment_bytes: 1 << 20, spool_bytes: 8 << 20 };
+const DISK_BYTES = 24 << 20;
+const BALLAST = 'ballast';
+
+export interface LedgerGround extends AsyncDisposable {
+  readonly base: FaultGround;
+  readonly lines: Readonly<Record<Unit, CutLine>>;
+  readonly auditor: LedgerAuditor;
+  /** Whether spools have a disk of their own that can be filled. */
+  readonly smallDisks: boolean;
+  /** A connection to the hub's database; a new one after `databaseChanged`. */
+  pool(): Pool;
+  /** Stops the hub and its database in order. */
+  stopHub(): Promise<void>;
+  /** Hub and database run and answer. */
+  reviveHub(): Promise<void>;
+  reviveSpoke(unit: Unit): Promise<void>;
+  stopSpoke(unit: Unit): Promise<void>;
+  /** Takes all room on the disk of the unit's spool; returns the way to give it back. */
+  fillDisk(unit: Unit): () => void;
+  /** The folder of the unit's ledgers. */
+  auditFolder(unit: Unit): string;
+  /** Copies of the whole database and of a unit's ledgers, taken at rest. */
+  saveDatabase(): Promise<void>;
+  restoreDatabase(): Promise<void>;
+}
+
+export async function prepareLedgerGround(logger: Parameters<typeof createPool>[0]['logger']): Promise<LedgerGround> {
+  const cleanup = new AsyncDisposableStack();
+  try {
+    const base = cleanup.use(await prepareFaultGround());
+    const { federation, home } = base;
+    const hubAddress = { host: '127.0.0.1', port: federation.options.ports.federation };
+    const lines = {
+      payments: cleanup.use(await startCutLine(hubAddress)),
+      research: cleanup.use(await startCutLine(hubAddress)),
+    };
+    const auditFolder = (unit: Unit): string => join(federation.spokeHome(unit), 'audit');
+    let smallDisks = true;
+
+    const stopSpoke = async (unit: Unit): Promise<void> => {
+      const spoke = federation.spoke(unit);
+      spoke.kill('SIGTERM');
+      await spoke.ended;
+    };
+    for (const unit of UNITS) {
+      await stopSpoke(unit);
+      const file = join(federation.spokeHome(unit), 'spoke.json');
+      const config = JSON.parse(readFileSync(file, 'utf8')) as { limits?: object };
+      const limits = { ...config.limits, ...LIMITS };
+      writeFileSync(file, JSON.stringify({ ...config, hub: [lines[unit].address], limits }));
+      smallDisks = mountSmall(auditFolder(unit)) && smallDisks;
+      cleanup.defer(async () => {
+        await base.killSpoke(unit);
+        await unmount(auditFolder(unit));
+      });
+      await federation.startSpoke(unit);
+    }
+
+    let pool: Pool | undefined;
+    const databaseUrl = (): string => {
+      const { port, password } = JSON.parse(readFileSync(join(home, 'hub', 'postgres.json'), 'utf8')) as {
+        port: number;
+        password: string;
+      };
+      return `postgres://weir:${encodeURIComponent(password)}@127.0.0.1:${port}/weir`;
+    };
+    const dropPool = async (): Promise<void> => {
+      const old = pool;
+      pool = undefined;
+      await old?.end();
+    };
+    cleanup.defer(dropPool);
+    const data = (): string => {
+      const { data: folder } = JSON.parse(readFileSync(join(home, 'hub', 'postgres.json'), 'utf8')) as { data: string };
+      return resolve(home, 'hub', folder);
+    };
+    const saved = (): string => `${data()}.saved`;
+    cleanup.defer(() => rmSync(saved(), { recursive: true, force: true }));
+
+    const ground: LedgerGround = {
+      base,
+      lines,
+      smallDisks,
+      auditFolder,
+      auditor: createLedgerAuditor(() => ground.pool()),
+      pool() {
+        pool ??= createPool({ url: databaseUrl(), logger, max: 3 });
+        return pool;
+      },
+      async stopHub() {
+        await dropPool();
+        const hub = federation.hub();
+        const database = existsSync(join(data(), 'postmaster.pid')) ? base.databasePid() : 0;
+        hub.kill('SIGTERM');
+        await hub.ended;
+        if (database > 0) await until(() => !isAlive(database), 'the database ends with its hub');
+      },
+      async reviveHub() {
+        if (!federation.hub().alive()) await federation.startHub();
+        const answers = async (): Promise<boolean> =>
+          (await fetch(`http://127.0.0.1:${federation.options.ports.admin}/readyz`)).ok;
+        try {
+          await until(answers, 'the hub is ready');
+        } catch {
+          // Its database is gone for good: whoever runs it starts it again.
+          await base.killHub();
+          await federation.startHub();
+        }
+      },
+      async reviveSpoke(unit) {
+        if (!federation.spoke(unit).alive()) await federation.startSpoke(unit);
+      },
+      stopSpoke,
+      fillDisk(unit) {
+        const file = join(auditFolder(unit), BALLAST);
+        const { bavail, bsize } = statfsSync(auditFolder(unit));
+        try {
+          writeFileSync(file, Buffer.alloc(bavail * bsize));
+        } catch {
+          // The spoke took some of it meanwhile: all that was left is taken now.
+        }
+        return () => rmSync(file, { force: true });
+      },
+      async saveDatabase() {
+        await ground.stopHub();
+        rmSync(saved(), { recursive: true, force: true });
+        execFileSync('cp', ['-a', data(), saved()]);
+        await federation.startHub();
+      },
+      async restoreDatabase() {
+        await ground.stopHub();
+        const old = `${data()}.old`;
+        renameSync(data(), old);
+        execFileSync('cp', ['-a', saved(), data()]);
+        rmSync(old, { recursive: true, force: true });
+        await federation.startHub();
+      },
+      [Symbol.asyncDispose]: () => cleanup.disposeAsync(),
+    };
+    await ground.reviveHub();
+    return ground;
+  } catch (thrown) {
+    await cleanup.disposeAsync();
+    throw thrown;
+  }
+}
+
+/** Puts a small file system under the folder, keeping what is in it. False where this account may not. */
+function mountSmall(folder: string): boolean {
+  const aside = `${folder}.before`;
+  if (existsSync(folder)) renameSync(folder, aside);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  let mounted = true;
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES},mode=0700`, 'tmpfs', folder], { stdio: 'ignore' });
+  } catch {
+    mounted = false;
+  }
+  if (existsSync(aside)) cpSync(aside, folder, { recursive: true, preserveTimestamps: true });
+  rmSync(aside, { recursive: true, force: true });
+  return mounted;
+}
+
+async function unmount(folder: string): Promise<void> {
+  for (let attempt = 0; attempt < 40; attempt += 1) {
+    try {
+      execFileSync('mountpoint', ['-q', folder]);
+    } catch {
+      return;
+    }
+    try {
+      execFileSync('umount', [folder], { stdio: 'ignore' });
+    } catch {
+      // Somebody who is about to end still has a file open.
+      await delay(250);
+    }
+  }
+}
