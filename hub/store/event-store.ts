@@ -19,6 +19,7 @@ export const EVENT_KINDS = [
   'operator_token_created',
   'unit_token_created',
   'unit_token_revoked',
+  'actor_erased',
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 
