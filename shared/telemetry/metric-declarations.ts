@@ -9,6 +9,8 @@ export interface MetricDeclaration {
   readonly labels: readonly string[];
   /** Upper bounds in seconds; histograms only. */
   readonly buckets?: readonly number[];
+  /** What the gauges of several processes make together; their sum when absent. */
+  readonly across?: 'max' | 'min';
 }
 
 const FAST = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
@@ -18,6 +20,10 @@ function counter(help: string, ...labels: readonly string[]): MetricDeclaration 
 }
 function gauge(help: string, ...labels: readonly string[]): MetricDeclaration {
   return { kind: 'gauge', help, labels };
+}
+/** A gauge that several processes each have in full: the highest one counts, or the lowest. */
+function gaugeAcross(across: 'max' | 'min', help: string): MetricDeclaration {
+  return { kind: 'gauge', help, labels: [], across };
 }
 function histogram(help: string, ...labels: readonly string[]): MetricDeclaration {
   return { kind: 'histogram', help, labels, buckets: FAST };
@@ -51,23 +57,26 @@ export const SPOKE_METRICS = {
   weir_spoke_decision_seconds: histogram('Time from a request to its recorded answer', 'route'),
   weir_spoke_rows_unrecorded_total: counter('Answers whose row could not be made durable', 'mode'),
   weir_spoke_engine_events_total: counter('Failures of policy layers, strikes and quarantines', 'kind'),
-  weir_spoke_staleness: gauge('Staleness of the active bundle: 0 fresh, 1 warn, 2 restrict, 3 deny'),
-  weir_uplink_connected: gauge('1 while a watch stream to the hub is open'),
+  weir_spoke_workers: gauge('Workers that serve requests'),
+  weir_spoke_workers_wanted: gauge('Workers that should serve requests'),
+  weir_spoke_workers_failing: gauge('Workers that end again and again'),
+  weir_spoke_staleness: gaugeAcross('max', 'Staleness of the active bundle: 0 fresh, 1 warn, 2 restrict, 3 deny'),
+  weir_uplink_connected: gaugeAcross('max', '1 while a watch stream to the hub is open'),
   weir_spoke_spool_used_bytes: gauge('Bytes of rows in the audit spool'),
   weir_spoke_spool_free_bytes: gauge('Bytes of rows that the audit spool still takes'),
   weir_spoke_spool_pending_bytes: gauge('Bytes of rows waiting for their batch'),
   weir_spoke_spool_batches: gauge('Durable writes since the start'),
   weir_spoke_spool_refused_rows: gauge('Rows refused by the audit spool since the start'),
-  weir_spoke_spool_healthy: gauge('1 while the audit spool takes rows, 0 when it is full or has failed'),
+  weir_spoke_spool_healthy: gaugeAcross('min', '1 while the audit spool takes rows, 0 when it is full or has failed'),
   weir_spoke_audit_upload_failures_total: counter('Interrupted or refused audit uploads'),
   weir_spoke_audit_unacknowledged_rows: gauge('Audit rows that the hub has not committed yet'),
   weir_bundle_stages_total: counter('Stages that offered bundles reached', 'stage'),
   weir_bundle_stage_seconds: histogram('Time to reach a stage from the one before', 'stage'),
   weir_bundle_refusals_total: counter('Bundles refused, offered or on disk', 'nack'),
   weir_bundle_boots_total: counter('Starts by where the bundle came from', 'from'),
-  weir_bundle_epoch: gauge('Epoch of the active bundle'),
-  weir_bundle_version: gauge('Version of the active bundle'),
-  weir_bundle_expires_seconds: gauge('Unix time at which the active bundle expires'),
+  weir_bundle_epoch: gaugeAcross('min', 'Epoch of the active bundle'),
+  weir_bundle_version: gaugeAcross('min', 'Version of the active bundle'),
+  weir_bundle_expires_seconds: gaugeAcross('min', 'Unix time at which the active bundle expires'),
   weir_spoke_http_connections: gauge('Open connections on the registry port'),
   weir_spoke_http_dropped_total: counter('Connections closed at once because too many were open'),
   weir_spoke_http_turned_away_total: counter('Requests answered before they reached the pipeline', 'fault'),
@@ -81,13 +90,13 @@ export const SPOKE_METRICS = {
   weir_spoke_upstream_in_flight: gauge('Requests to upstreams under way'),
   weir_spoke_metadata_requests_total: counter('Index documents by where they came from', 'outcome'),
   weir_spoke_metadata_memory_bytes: gauge('Memory taken by index documents'),
-  weir_spoke_metadata_disk_bytes: gauge('Disk taken by index documents'),
+  weir_spoke_metadata_disk_bytes: gaugeAcross('max', 'Disk taken by index documents'),
   weir_spoke_cache_requests_total: counter(
     'Artifacts asked of the cache: hit, miss or joined to a download',
     'outcome',
   ),
-  weir_spoke_cache_bytes: gauge('Bytes of stored artifacts'),
-  weir_spoke_cache_entries: gauge('Stored artifacts'),
+  weir_spoke_cache_bytes: gaugeAcross('max', 'Bytes of stored artifacts'),
+  weir_spoke_cache_entries: gaugeAcross('max', 'Stored artifacts'),
   weir_spoke_cache_fills: gauge('Downloads of artifacts under way'),
   weir_spoke_cache_fill_failures_total: counter('Downloads of artifacts that failed', 'code'),
   weir_spoke_cache_evicted_total: counter('Stored artifacts removed to make room'),

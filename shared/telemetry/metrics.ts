@@ -1,12 +1,20 @@
 // The metrics port over prom-client. The registry is handed in, so that two parts in one process do not share numbers.
 
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { type Aggregator, AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Labels, Metrics } from '../ports/metrics.ts';
 import type { MetricDeclaration } from './metric-declarations.ts';
+
+/** Everything that one process has counted, as plain data. */
+export type MetricValues = Awaited<ReturnType<Registry['getMetricsAsJSON']>>;
 
 export interface RegistryMetrics extends Metrics {
   /** Everything in the Prometheus text format. */
   text(): Promise<string>;
+  /**
+   * For `aggregateMetrics`. A process that has only some of the parts gives `usedOnly`: gauges that it never set would count
+   * as zero.
+   */
+  values(usedOnly: boolean): Promise<MetricValues>;
   readonly contentType: string;
 }
 
@@ -24,8 +32,10 @@ export function createMetrics({ registry = new Registry(), onUndeclared, declare
   const histograms = new Map<string, Histogram>();
   const undeclared = new Set<string>();
 
-  for (const [name, { kind, help, labels, buckets }] of Object.entries(declared)) {
-    const settings = { name, help, labelNames: [...labels], registers: [registry] };
+  const used = new Set<string>();
+
+  for (const [name, { kind, help, labels, buckets, across = 'sum' }] of Object.entries(declared)) {
+    const settings = { name, help, labelNames: [...labels], registers: [registry], aggregator: across as Aggregator };
     if (kind === 'counter') counters.set(name, new Counter(settings));
     else if (kind === 'gauge') gauges.set(name, new Gauge(settings));
     else histograms.set(name, new Histogram(buckets === undefined ? settings : { ...settings, buckets: [...buckets] }));
@@ -33,6 +43,7 @@ export function createMetrics({ registry = new Registry(), onUndeclared, declare
 
   function lookUp<Kind>(of: ReadonlyMap<string, Kind>, name: string): Kind | undefined {
     const found = of.get(name);
+    used.add(name);
     if (found === undefined && !undeclared.has(name)) {
       undeclared.add(name);
       onUndeclared(name);
@@ -45,6 +56,15 @@ export function createMetrics({ registry = new Registry(), onUndeclared, declare
     gauge: (name, value, labels: Labels = {}) => lookUp(gauges, name)?.set(labels, value),
     observe: (name, seconds, labels: Labels = {}) => lookUp(histograms, name)?.observe(labels, seconds),
     text: () => registry.metrics(),
+    async values(usedOnly) {
+      const all = await registry.getMetricsAsJSON();
+      return usedOnly ? all.filter(({ name }) => used.has(name)) : all;
+    },
     contentType: registry.contentType,
   };
+}
+
+/** What several processes have counted as if one had: each metric by the way that its declaration names. */
+export function aggregateMetrics(values: readonly MetricValues[]): Promise<string> {
+  return AggregatorRegistry.aggregate(values.map((each) => [...each])).metrics();
 }

@@ -81,6 +81,8 @@ export interface ActivatorOptions<Engine, Prepared> {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** False for a process that only reads what another one writes into the folder; default true. */
+  readonly ownsDisk?: boolean;
   /** Hears of every settled offer that was not a repetition; for the hub. Must not throw. */
   readonly settled?: (outcome: ActivationOutcome) => void;
 }
@@ -88,6 +90,11 @@ export interface ActivatorOptions<Engine, Prepared> {
 export interface Activator {
   /** Loads what ran before: current, else previous, else bootstrap. Everything is verified again. Never throws. */
   boot(): Promise<BootOutcome>;
+  /**
+   * Loads the current bundle of the folder unless it runs already, with every check of a start; for a process that does not
+   * own the folder. When it is refused, everything stays as it was. Never throws.
+   */
+  reload(): Promise<BootOutcome>;
   /** Offers are handled one after another; an offer of what runs already does nothing. Never throws. */
   activate(offer: Offer, signal: AbortSignal): Promise<ActivationOutcome>;
 }
@@ -109,6 +116,13 @@ class BundleActivator<Engine, Prepared> implements Activator {
     return this.#alone(() => this.#boot());
   }
 
+  reload(): Promise<BootOutcome> {
+    return this.#alone(async () => {
+      const refusals: BootRefusal[] = [];
+      return { from: (await this.#loadFrom('current', refusals)) ? 'current' : null, refusals };
+    });
+  }
+
   activate(offer: Offer, signal: AbortSignal): Promise<ActivationOutcome> {
     return this.#alone(() => this.#settle(offer, signal));
   }
@@ -121,31 +135,38 @@ class BundleActivator<Engine, Prepared> implements Activator {
   }
 
   async #boot(): Promise<BootOutcome> {
-    const { disk, holder, logger, metrics } = this.#options;
     const refusals: BootRefusal[] = [];
     for (const pointer of ['current', 'previous', 'bootstrap'] as const) {
-      try {
-        const digest = await onDisk(() => disk.readPointer(pointer));
-        if (digest === undefined) continue;
-        const mark = await onDisk(() => disk.readHighWater());
-        const bundle = await this.#load(digest, mark);
-        // Above the mark only after a crash between writing the pointer and the mark: what the mark names ran before.
-        await this.#raise(mark, bundle, mark?.digest ?? null);
-        holder.swap(bundle);
-        metrics.count('weir_bundle_boots_total', { from: pointer });
-        this.#gauge(bundle);
-        const { epoch, version } = bundle.manifest;
-        logger.info({ pointer, bundle: digest, epoch, version }, 'bundle loaded from disk');
-        return { from: pointer, refusals };
-      } catch (thrown) {
-        const refusal = asRefusal(thrown);
-        refusals.push({ pointer, nack: refusal.nack, detail: refusal.message });
-        metrics.count('weir_bundle_refusals_total', { nack: refusal.nack });
-        logger.error({ pointer, nack: refusal.nack, reason: refusal.message }, 'bundle on disk refused');
-      }
+      if (await this.#loadFrom(pointer, refusals)) return { from: pointer, refusals };
     }
-    metrics.count('weir_bundle_boots_total', { from: 'none' });
+    this.#options.metrics.count('weir_bundle_boots_total', { from: 'none' });
     return { from: null, refusals };
+  }
+
+  /** @returns whether what the pointer names runs now; a refusal is added to the list */
+  async #loadFrom(pointer: Pointer, refusals: BootRefusal[]): Promise<boolean> {
+    const { disk, holder, logger, metrics, ownsDisk = true } = this.#options;
+    try {
+      const digest = await onDisk(() => disk.readPointer(pointer));
+      if (digest === undefined) return false;
+      if (digest === holder.current()?.digest) return true;
+      const mark = await onDisk(() => disk.readHighWater());
+      const bundle = await this.#load(digest, mark);
+      // Above the mark only after a crash between writing the pointer and the mark: what the mark names ran before.
+      if (ownsDisk) await this.#raise(mark, bundle, mark?.digest ?? null);
+      holder.swap(bundle);
+      metrics.count('weir_bundle_boots_total', { from: pointer });
+      this.#gauge(bundle);
+      const { epoch, version } = bundle.manifest;
+      logger.info({ pointer, bundle: digest, epoch, version }, 'bundle loaded from disk');
+      return true;
+    } catch (thrown) {
+      const refusal = asRefusal(thrown);
+      refusals.push({ pointer, nack: refusal.nack, detail: refusal.message });
+      metrics.count('weir_bundle_refusals_total', { nack: refusal.nack });
+      logger.error({ pointer, nack: refusal.nack, reason: refusal.message }, 'bundle on disk refused');
+      return false;
+    }
   }
 
   /** A bundle that is wholly on disk, through every check and stage. */

@@ -5,10 +5,10 @@ import { test, type TestContext } from 'node:test';
 import { startAdminServer } from './admin-server.ts';
 
 /** Sends the bytes as they are, which no HTTP client would. */
-async function ask(t: TestContext, firstLine: string): Promise<string> {
+async function send(t: TestContext, bytes: string): Promise<string> {
   const server = await startAdminServer('127.0.0.1', 0, {
-    ready: () => true,
-    status: () => ({}),
+    ready: () => Promise.resolve(true),
+    status: () => Promise.resolve({}),
     metrics: () => Promise.resolve({ contentType: 'text/plain', body: '' }),
     why: () => Promise.resolve(undefined),
     check: () => Promise.resolve({}),
@@ -16,11 +16,15 @@ async function ask(t: TestContext, firstLine: string): Promise<string> {
   t.after(() => server.close());
   const socket = connect(server.port, '127.0.0.1');
   t.after(() => socket.destroy());
-  socket.end(`${firstLine}\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n`);
+  socket.end(bytes);
   let answer = '';
-  socket.on('data', (bytes: Buffer) => void (answer += bytes.toString()));
+  socket.on('data', (piece: Buffer) => void (answer += piece.toString()));
   await once(socket, 'close');
   return answer;
+}
+
+function ask(t: TestContext, firstLine: string): Promise<string> {
+  return send(t, `${firstLine}\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n`);
 }
 
 for (const target of ['//', '//127.0.0.1:99999/status', 'http://']) {
@@ -33,3 +37,10 @@ for (const target of ['//', '//127.0.0.1:99999/status', 'http://']) {
 test('a target that is one gets its answer', async (t) => {
   assert.match(await ask(t, 'GET /healthz HTTP/1.1'), /^HTTP\/1\.1 200 /);
 });
+
+for (const body of ['', '{', 'null', '{"purl":7}']) {
+  test(`a body that names no purl, ${body === '' ? 'an empty one' : body}, gets a 400`, async (t) => {
+    const head = `POST /check HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: ${body.length}`;
+    assert.match(await send(t, `${head}\r\n\r\n${body}`), /^HTTP\/1\.1 400 /);
+  });
+}

@@ -9,8 +9,8 @@ const BODY_BYTES_MAX = 64 << 10;
 const REQUEST_MS = 60_000;
 
 export interface AdminPorts {
-  ready(): boolean;
-  status(): unknown;
+  ready(): Promise<boolean>;
+  status(): Promise<unknown>;
   metrics(): Promise<{ readonly contentType: string; readonly body: string }>;
   /** The row behind a request code, undefined when this spoke has none. */
   why(code: string): Promise<unknown>;
@@ -71,23 +71,24 @@ async function answer(request: IncomingMessage, response: ServerResponse, ports:
     switch (`${request.method} ${url.pathname}`) {
       case 'GET /healthz':
         return json(response, 200, { ok: true });
-      case 'GET /readyz':
-        return json(response, ports.ready() ? 200 : 503, { ready: ports.ready() });
+      case 'GET /readyz': {
+        const ready = await ports.ready();
+        return json(response, ready ? 200 : 503, { ready });
+      }
       case 'GET /metrics': {
         const { contentType, body } = await ports.metrics();
         response.writeHead(200, { 'content-type': contentType }).end(body);
         return;
       }
       case 'GET /status':
-        return json(response, 200, ports.status());
+        return json(response, 200, await ports.status());
       case 'GET /why': {
         const row = await ports.why(url.searchParams.get('code') ?? '');
         if (row === undefined) throw new WeirError('not_found', 'this spoke has no row with that code');
         return json(response, 200, row);
       }
       case 'POST /check': {
-        const { purl } = JSON.parse((await readBody(request)).toString('utf8')) as { purl?: unknown };
-        if (typeof purl !== 'string') throw new WeirError('invalid_argument', 'the body must name a purl');
+        const purl = purlIn(await readBody(request));
         return json(response, 200, await ports.check(purl, AbortSignal.timeout(REQUEST_MS)));
       }
       default:
@@ -105,6 +106,18 @@ function json(response: ServerResponse, status: number, value: unknown): void {
   response
     .writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' })
     .end(`${JSON.stringify(value)}\n`);
+}
+
+function purlIn(body: Buffer): string {
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString('utf8'));
+  } catch (cause) {
+    throw new WeirError('invalid_argument', 'the body is not JSON', { cause, next: 'send {"purl": "pkg:…"}' });
+  }
+  const purl = (value as { purl?: unknown } | null)?.purl;
+  if (typeof purl === 'string') return purl;
+  throw new WeirError('invalid_argument', 'the body does not name a purl', { next: 'send {"purl": "pkg:…"}' });
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer> {

@@ -16,14 +16,17 @@ const TEMPORARY = /\.tmp$/;
 /** Pointers and the mark are one short line. */
 const SMALL_FILE_BYTES = 4096;
 
-/** Opens (and when needed makes) the store in `folder`. Throws `unavailable` when the folder cannot be used. */
-export async function openBundleStore(folder: string): Promise<BundleDisk> {
+/**
+ * Opens (and when needed makes) the store in `folder`; sweeps it unless another process may be writing there. Throws
+ * `unavailable` when the folder cannot be used.
+ */
+export async function openBundleStore(folder: string, { sweep = true } = {}): Promise<BundleDisk> {
   const layers = join(folder, 'layers');
   const partials = join(folder, 'partial');
   const envelopes = join(folder, 'envelopes');
   try {
     for (const path of [layers, partials, envelopes]) await mkdir(path, { recursive: true, mode: 0o700 });
-    for (const path of [folder, layers, envelopes]) {
+    for (const path of sweep ? [folder, layers, envelopes] : []) {
       for (const name of await readdir(path)) if (TEMPORARY.test(name)) await rm(join(path, name), { force: true });
     }
   } catch (cause) {

@@ -13,7 +13,7 @@ export interface ReporterPorts {
   readonly link: HubLink;
   readonly clock: Clock;
   readonly random: Random;
-  status(): StatusReport;
+  status(): Promise<StatusReport>;
   heard(hubTimeMs: number): void;
 }
 
@@ -33,7 +33,7 @@ export function createStatusReporter(ports: ReporterPorts): StatusReporter {
         pending = new AbortController();
         let waitMs: number;
         try {
-          const answer = await ports.link.reportStatus(ports.status(), signal);
+          const answer = await ports.link.reportStatus(await ports.status(), signal);
           ports.heard(answer.hubTimeMs);
           failures = 0;
           waitMs = Math.min(INTERVAL_MAX_MS, Math.max(INTERVAL_MIN_MS, answer.intervalMs));

@@ -95,6 +95,9 @@ test('a stage of the spoke imports shared, the adapter contract and itself', () 
   );
 });
 
+/** Where the parts of a side are put together: io may be named there, and only there. */
+const COMPOSITION = /^(hub\/main|spoke\/(main|lead|worker|worker-process))\.ts$/;
+
 test('only main, the command line and the trial, which composes both sides, import io', () => {
   none(
     offenders(
@@ -104,7 +107,7 @@ test('only main, the command line and the trial, which composes both sides, impo
         /^(hub|spoke)\/io\//.test(file) &&
         !/^(hub|spoke)\/(io|cli)\//.test(source.path) &&
         !source.path.startsWith('deploy/onprem/trial/') &&
-        !/^(hub|spoke)\/main\.ts$/.test(source.path),
+        !COMPOSITION.test(source.path),
     ),
   );
 });
@@ -126,7 +129,8 @@ test('use cases of the hub do not import one another', () => {
 test('sockets, files, processes and their libraries are reached only through io', () => {
   const restricted =
     /^(node:(fs|fs\/promises|net|http|https|http2|tls|dns|dns\/promises|child_process|worker_threads|cluster)|undici|pg|nats|@grpc\/.*|@connectrpc\/connect-node)$/;
-  const allowed = /^((hub|spoke)\/(io|cli)\/|hub\/store\/postgres\/|(hub|spoke)\/main\.ts$|weir\.ts$|deploy\/)/;
+  const allowed =
+    /^((hub|spoke)\/(io|cli)\/|hub\/store\/postgres\/|hub\/main\.ts$|spoke\/(main|worker)\.ts$|weir\.ts$|deploy\/)/;
   const types = /^hub\/rpc\//;
   none(
     shipped.flatMap((source) =>
