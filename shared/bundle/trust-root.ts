@@ -1,13 +1,15 @@
-// The trust root: which keys may sign bundles for a workspace. A spoke receives it at enrollment, keeps it pinned, and
-// never learns a key through the channel that the key protects.
+// The trust root: which keys may sign bundles and audit receipts for a workspace. A spoke receives it at enrollment, keeps
+// it pinned, and never learns a key through the channel that the key protects.
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
+import { receiptKeyName } from '../audit/tlog/names.ts';
+import { COSIGNATURE_V1, parseVkey, type Verifier } from '../audit/tlog/note.ts';
 import { canonicalJson } from '../crypto/canonical-json.ts';
 import { isP256, keyIdOf } from '../crypto/key-id.ts';
 import { WeirError } from '../errors/weir-error.ts';
 
-export const TRUST_ROOT_LIMITS = { bytes: 64 << 10, keys: 32 } as const;
+export const TRUST_ROOT_LIMITS = { bytes: 64 << 10, keys: 32, receiptKeys: 8 } as const;
 
 const unixSeconds = z.int().min(0).max(8_640_000_000);
 
@@ -30,11 +32,13 @@ export const trustRootSchema = z.strictObject({
     )
     .min(1)
     .max(TRUST_ROOT_LIMITS.keys),
+  /** Verifier keys (c2sp.org/signed-note) of the hub's audit receipts; absent in documents from before there were any. */
+  receipt_keys: z.array(z.string().min(1).max(400)).max(TRUST_ROOT_LIMITS.receiptKeys).optional(),
 });
 export type TrustRoot = z.infer<typeof trustRootSchema>;
 export type TrustedKey = TrustRoot['keys'][number];
 
-/** Reads a trust root strictly: known fields only, each id derived from its key, no id twice, P-256 keys only. */
+/** Reads a trust root strictly: known fields only, each id derived from its key, no key twice, P-256 keys to sign with. */
 export function parseTrustRoot(bytes: Uint8Array): TrustRoot {
   if (bytes.byteLength > TRUST_ROOT_LIMITS.bytes) throw new WeirError('too_large', 'the trust root is too large');
   let root: TrustRoot;
@@ -50,7 +54,26 @@ export function parseTrustRoot(bytes: Uint8Array): TrustRoot {
     if (keyIdOf(publicKeyOf(key)) !== key.id)
       throw new WeirError('untrusted', 'a key of the trust root has a wrong id');
   }
+  receiptKeysOf(root);
   return root;
+}
+
+/** Whose cosignature makes a receipt; empty in old documents. Throws `untrusted` for a key of another name or kind. */
+export function receiptKeysOf({ workspace, receipt_keys: vkeys = [] }: TrustRoot): readonly Verifier[] {
+  if (new Set(vkeys).size !== vkeys.length)
+    throw new WeirError('untrusted', 'the trust root names a receipt key twice');
+  return vkeys.map((vkey) => {
+    let verifier: Verifier;
+    try {
+      verifier = parseVkey(vkey);
+    } catch (thrown) {
+      throw new WeirError('untrusted', 'a receipt key of the trust root cannot be read', { cause: thrown });
+    }
+    if (verifier.name !== receiptKeyName(workspace) || verifier.type !== COSIGNATURE_V1) {
+      throw new WeirError('untrusted', 'a receipt key of the trust root is not one of this workspace');
+    }
+    return verifier;
+  });
 }
 
 /** Canonical JSON, the form that is delivered, pinned and hashed. */
@@ -58,8 +81,16 @@ export function encodeTrustRoot(root: TrustRoot): Uint8Array {
   return new TextEncoder().encode(canonicalJson(trustRootSchema.parse(root)));
 }
 
-/** A workspace's first trust root: one active key, valid from `notBefore` (unix seconds) until revoked. */
-export function trustRootOf(workspace: string, publicKeyPem: string, notBefore: number): TrustRoot {
+/**
+ * A workspace's first trust root: one active key, valid from `notBefore` (unix seconds) until revoked, and the verifier keys
+ * of the hub's receipts.
+ */
+export function trustRootOf(
+  workspace: string,
+  publicKeyPem: string,
+  notBefore: number,
+  receiptKeys: readonly string[] = [],
+): TrustRoot {
   return {
     schema: 'weir.trust-root/v1',
     workspace,
@@ -74,6 +105,7 @@ export function trustRootOf(workspace: string, publicKeyPem: string, notBefore: 
         not_after: null,
       },
     ],
+    ...(receiptKeys.length === 0 ? {} : { receipt_keys: [...receiptKeys] }),
   };
 }
 
