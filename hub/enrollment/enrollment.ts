@@ -2,6 +2,7 @@
 // certificate, given up or revoked. Every refusal that an honest spoke would not cause is an alarm.
 
 import { createPublicKey, verify } from 'node:crypto';
+import { auditKeyFault } from '@weir/shared/audit/tlog/audit-key.ts';
 import type { JsonObject } from '@weir/shared/domain/json.ts';
 import { tokenHash } from '@weir/shared/domain/token.ts';
 import { UNIT_NAME } from '@weir/shared/domain/unit.ts';
@@ -231,7 +232,8 @@ function checkJoin(request: JoinRequestValue): void {
   if (!JOIN_TOKEN.test(request.joinToken)) faults.push('join_token has not the shape of one');
   if (!/^[A-Za-z0-9._-]{0,63}$/.test(request.site)) faults.push('site is not up to 63 letters, digits, dots, hyphens');
   if (!/^[A-Za-z0-9./_-]{0,40}$/.test(request.engine)) faults.push('engine is malformed');
-  if (request.logKey.byteLength !== 32) faults.push('log_key is not 32 bytes');
+  const keyFault = auditKeyFault(request.logKey);
+  if (keyFault !== undefined) faults.push(`log_key is not usable: ${keyFault}`);
   else if (!provesLogKey(request)) faults.push('log_key_proof does not prove possession of the log key');
   if (faults.length > 0) throw new WeirError('invalid_argument', `the join is not valid: ${faults.join('; ')}`);
 }

@@ -115,6 +115,16 @@ test('a malformed join burns nothing', async (t) => {
     const { request } = await joinRequest(token, 'payments-1', change);
     await assert.rejects(callJoin(under.hub, request), { code: status.INVALID_ARGUMENT });
   }
+  // Anybody can sign for the neutral point: its own spelling and a zero prove "possession" of it, whatever is signed.
+  const neutral = Uint8Array.of(1, ...new Uint8Array(31));
+  const forged = await joinRequest(token, 'payments-1', {
+    logKey: neutral,
+    logKeyProof: Uint8Array.of(...neutral, ...new Uint8Array(32)),
+  });
+  await assert.rejects(callJoin(under.hub, forged.request), {
+    code: status.INVALID_ARGUMENT,
+    details: 'the join is not valid: log_key is not usable: its point is of low order',
+  });
   (await joinAs(under.hub, { token, name: 'payments-1' })).close();
   assert.deepEqual(await alarms(under), []);
 

@@ -16,14 +16,17 @@ const Y8 = 270738550114484064931822528722565878893680426757531351946374360975030
  */
 const LOW_ORDER_Y: ReadonlySet<bigint> = new Set([1n, P - 1n, 0n, Y8, P - Y8]);
 
-/** Throws `invalid_argument` unless these are 32 bytes that spell a point in the one proper way, and not one of low order. */
-export function checkAuditKey(raw: Uint8Array): void {
-  if (raw.length !== AUDIT_KEY_BYTES) throw unusable(`it is ${raw.length} bytes, not ${AUDIT_KEY_BYTES}`);
+/** Why these bytes are no usable public key; undefined when they are the one spelling of a point not of low order. */
+export function auditKeyFault(raw: Uint8Array): string | undefined {
+  if (raw.length !== AUDIT_KEY_BYTES) return `it is ${raw.length} bytes, not ${AUDIT_KEY_BYTES}`;
   const y = BigInt(`0x${Buffer.from(raw.toReversed()).toString('hex')}`) % SIGN_BIT;
-  if (y >= P) throw unusable('its point is not in canonical form');
-  if (LOW_ORDER_Y.has(y)) throw unusable('its point is of low order');
+  if (y >= P) return 'its point is not in canonical form';
+  if (LOW_ORDER_Y.has(y)) return 'its point is of low order';
+  return undefined;
 }
 
-function unusable(why: string): WeirError {
-  return new WeirError('invalid_argument', `the Ed25519 key is not usable: ${why}`);
+/** Throws `invalid_argument` when `auditKeyFault` finds one. */
+export function checkAuditKey(raw: Uint8Array): void {
+  const fault = auditKeyFault(raw);
+  if (fault !== undefined) throw new WeirError('invalid_argument', `the Ed25519 key is not usable: ${fault}`);
 }
