@@ -10,6 +10,7 @@ import type { Logger } from '@weir/shared/ports/logger.ts';
 import { createLogger, type LogStream } from '@weir/shared/telemetry/logger.ts';
 import { HUB_METRICS } from '@weir/shared/telemetry/metric-declarations.ts';
 import { createMetrics } from '@weir/shared/telemetry/metrics.ts';
+import { createActors } from './audit/actors.ts';
 import { createIngest } from './audit/ingest.ts';
 import { createPublisher } from './bundle/publish.ts';
 import type { HubConfig } from './config.ts';
@@ -35,6 +36,7 @@ import { createFailureLimiter } from './rpc/failure-limiter.ts';
 import { machineServices } from './rpc/machine-services.ts';
 import { operatorServices } from './rpc/operator-services.ts';
 import type { BundleStore } from './store/bundle-store.ts';
+import { createActorStore } from './store/postgres/actor-store.ts';
 import { createAuditStore } from './store/postgres/audit-store.ts';
 import { BUNDLE_CHANNEL, createBundleStore } from './store/postgres/bundle-store.ts';
 import { createEnrollmentStore, DENIAL_CHANNEL } from './store/postgres/enrollment-store.ts';
@@ -126,6 +128,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
     events: createEventStore(pool),
     operators: createOperatorTokenStore(pool),
     tokens: createUnitTokenStore(pool),
+    actors: createActorStore(pool),
     bundles: createBundleStore(pool),
     policies: createPolicyStore(pool),
     fleet: createFleetStore(pool),
@@ -154,6 +157,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
       bundles: stores.bundles,
       units: stores.units,
       tokens: stores.tokens,
+      pseudonyms: (unit, principals) => actors.ensure(unit, principals),
       gates: {
         floor: async (files) => createGates(await gateOptions()).floor(files),
         overlay: async (unit, files, floor) => createGates(await gateOptions()).overlay(unit, files, floor),
@@ -188,6 +192,14 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
     logger,
     metrics,
     onDenied: () => denylist.refresh(),
+  });
+  const actors = createActors({
+    store: stores.actors,
+    units: stores.units,
+    events: stores.events,
+    clock,
+    random,
+    republish,
   });
   const units = createUnits({ store: stores.units, events: stores.events, random, republish });
   const tokens = createUnitTokens({ store: stores.tokens, events: stores.events, clock, random, republish });

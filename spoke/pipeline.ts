@@ -126,7 +126,7 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
   async function record(
     exchange: Exchange,
     answer: Answer,
-    actor: { readonly id: string; readonly kind: string },
+    actor: { readonly id: string; readonly kind: string; readonly pseudonym?: string },
     policy: ActivePolicy | undefined,
   ): Promise<{ readonly answer: Answer; readonly row: RowTemplate | undefined }> {
     const mode: Mode = policy?.settings.mode ?? 'block';

@@ -23,6 +23,7 @@ import {
 import { layerLimit } from '@weir/shared/bundle/statement.ts';
 import { canonicalJson } from '@weir/shared/crypto/canonical-json.ts';
 import { digestOf, type Digest } from '@weir/shared/domain/digest.ts';
+import { ANONYMOUS } from '@weir/shared/domain/principal.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { UnitToken } from '../store/unit-token-store.ts';
 
@@ -54,7 +55,13 @@ export function mergeRules(floor: Rules, overlay: Rules | null): Rules {
   });
 }
 
-export function identitiesOf(unit: string, tokens: readonly UnitToken[]): Identities {
+/** `pseudonyms` of principals by name, that of `anonymous` among them; what it lacks the spoke makes itself. */
+export function identitiesOf(
+  unit: string,
+  tokens: readonly UnitToken[],
+  pseudonyms: ReadonlyMap<string, string>,
+): Identities {
+  const anonymous = pseudonyms.get(ANONYMOUS);
   return identitiesSchema.parse({
     schema: 'weir.identities/v1',
     unit,
@@ -66,9 +73,16 @@ export function identitiesOf(unit: string, tokens: readonly UnitToken[]): Identi
         kind,
         groups,
         expires: expiresAtMs === null ? null : Math.floor(expiresAtMs / 1000),
+        ...pseudonymIn(pseudonyms, principal),
       }))
       .toSorted((a, b) => (a.id < b.id ? -1 : 1)),
+    ...(anonymous === undefined ? {} : { anonymous }),
   });
+}
+
+function pseudonymIn(pseudonyms: ReadonlyMap<string, string>, principal: string): { readonly pseudonym?: string } {
+  const pseudonym = pseudonyms.get(principal);
+  return pseudonym === undefined ? {} : { pseudonym };
 }
 
 export function settingsOf(unit: string, settings: Settings): Settings {

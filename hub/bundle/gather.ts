@@ -13,6 +13,7 @@ import { MEDIA_TYPES, type LayerName, type LayerRef } from '@weir/shared/bundle/
 import { checkLayer } from '@weir/shared/bundle/read-layers.ts';
 import type { Digest } from '@weir/shared/domain/digest.ts';
 import type { Json } from '@weir/shared/domain/json.ts';
+import { ANONYMOUS } from '@weir/shared/domain/principal.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { BundleStore, StoredBundle } from '../store/bundle-store.ts';
@@ -47,6 +48,8 @@ export interface GatherPorts {
     readonly settings: Settings;
     readonly documents: readonly SelftestDocument[];
   }) => Promise<readonly SelftestVector[]>;
+  /** What rows call these principals of a unit; see `hub/audit/actors.ts`. */
+  readonly pseudonyms: (unit: string, principals: readonly string[]) => Promise<ReadonlyMap<string, string>>;
   readonly clock: Clock;
 }
 
@@ -61,7 +64,7 @@ export async function gather(
   unit: UnitRecord,
   current: StoredBundle | undefined,
 ): Promise<Gathered | undefined> {
-  const { policies, bundles, tokens, clock } = ports;
+  const { policies, bundles } = ports;
   const floor = await policies.latest({ kind: 'floor' });
   const intel = await policies.latestDocument('intel');
   if (floor === undefined || intel === undefined) return undefined;
@@ -75,7 +78,6 @@ export async function gather(
     settings,
     jsonLayer('rules', rules),
     jsonLayer('exceptions', exceptionsFor(unit.name, await exceptionsInForce(ports))),
-    jsonLayer('identities', identitiesOf(unit.name, await tokens.activeTokens(unit.name, clock.nowMs()))),
   ];
   const judged = [layerRef(floor, 'floor'), ...(overlay === undefined ? [] : [layerRef(overlay, 'overlay')])];
   const kept: LayerRef[] = [
@@ -86,6 +88,8 @@ export async function gather(
   const proven = provenBy(current, [...judged, settings.ref]);
   if (proven === undefined) made.push(await makeSelftest(ports, unit, floor, overlay));
   else kept.push(proven);
+  // Last, because a compiler may have been waited for: who was revoked meanwhile is not in it.
+  made.push(await identities(ports, unit.name));
   for (const { ref, bytes } of made) {
     checkLayer(ref, bytes);
     await bundles.putLayer(ref.digest, bytes);
@@ -94,6 +98,12 @@ export async function gather(
     layers: [...kept, ...made.map(({ ref }) => ref)],
     readsVersion: [floor, overlay].some((policy) => policy !== undefined && policy.facts['reads_version'] !== false),
   };
+}
+
+async function identities({ tokens, pseudonyms, clock }: GatherPorts, unit: string): Promise<Layer> {
+  const active = await tokens.activeTokens(unit, clock.nowMs());
+  const names = [ANONYMOUS, ...active.map(({ principal }) => principal)];
+  return jsonLayer('identities', identitiesOf(unit, active, await pseudonyms(unit, [...new Set(names)])));
 }
 
 /** The self-test layer of a bundle with the same modules and settings. */

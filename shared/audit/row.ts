@@ -30,7 +30,7 @@ export interface AuditRow {
   readonly unit: string;
   readonly spoke: string;
   readonly site: string;
-  /** `id` is `h:` + 32 hex digits of HMAC-SHA256(unit salt, principal id); groups are not recorded. */
+  /** `id` is a pseudonym, `h:` + 32 hex digits, or '' for nobody; only the hub knows whose. Groups are not recorded. */
   readonly actor: { readonly id: string; readonly kind: string };
   readonly request: {
     readonly ecosystem: string;

@@ -97,6 +97,12 @@ export const exceptionsSchema = z.strictObject({
 });
 export type Exceptions = z.infer<typeof exceptionsSchema>;
 
+/** What rows call a principal; who it is only the hub knows, until that is erased. Absent in layers of older hubs. */
+const pseudonym = z
+  .string()
+  .regex(/^h:[0-9a-f]{32}$/)
+  .optional();
+
 /** Tokens by SHA-256 of their text: they carry 256 random bits, so a slow hash would add cost and no strength. */
 export const identitiesSchema = z.strictObject({
   schema: z.literal('weir.identities/v1'),
@@ -111,9 +117,12 @@ export const identitiesSchema = z.strictObject({
         groups: z.array(z.string().max(200)).max(200),
         /** Unix seconds, null for no expiry. */
         expires: unixSeconds.nullable(),
+        pseudonym,
       }),
     )
     .max(100_000),
+  /** The pseudonym of requests without a token. */
+  anonymous: pseudonym,
 });
 export type Identities = z.infer<typeof identitiesSchema>;
 

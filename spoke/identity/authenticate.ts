@@ -2,7 +2,7 @@
 // hash up in the signed identities layer, and answers with a principal or with why not. Works with the hub dead.
 
 import type { Identities, Settings } from '@weir/shared/bundle/layers.ts';
-import type { Principal } from '@weir/shared/domain/principal.ts';
+import { ANONYMOUS, type Principal } from '@weir/shared/domain/principal.ts';
 import { tokenHash, unitOfToken } from '@weir/shared/domain/token.ts';
 
 export type AuthenticationRefusal = 'missing' | 'malformed' | 'unknown' | 'expired' | 'other_unit';
@@ -21,11 +21,6 @@ export const AUTHORIZATION_BYTES_MAX = 4096;
 /** Parsed headers remembered per active bundle, so that a busy client costs one hash, not one per request. */
 const REMEMBERED_HEADERS = 1000;
 
-const ANONYMOUS: Authentication = {
-  kind: 'principal',
-  principal: Object.freeze({ id: 'anonymous', kind: 'anonymous', groups: [], mfa: false }),
-};
-
 type Entry = { readonly principal: Principal; readonly expires: number | null };
 
 /** Builds the look-up for one active bundle; a new bundle gets a new authenticator, so nothing outlives a revocation. */
@@ -33,11 +28,27 @@ export function createAuthenticator(identities: Identities, settings: Settings):
   const byHash = new Map<string, Entry>();
   for (const token of identities.tokens) {
     byHash.set(token.sha256, {
-      principal: Object.freeze({ id: token.principal, kind: token.kind, groups: token.groups, mfa: false }),
+      principal: Object.freeze({
+        id: token.principal,
+        kind: token.kind,
+        groups: token.groups,
+        mfa: false,
+        ...(token.pseudonym === undefined ? {} : { pseudonym: token.pseudonym }),
+      }),
       expires: token.expires,
     });
   }
   const remembered = new Map<string, Entry>();
+  const anonymous: Authentication = {
+    kind: 'principal',
+    principal: Object.freeze({
+      id: ANONYMOUS,
+      kind: 'anonymous',
+      groups: [],
+      mfa: false,
+      ...(identities.anonymous === undefined ? {} : { pseudonym: identities.anonymous }),
+    }),
+  };
 
   function lookUp(header: string): Entry | AuthenticationRefusal {
     const known = remembered.get(header);
@@ -57,7 +68,7 @@ export function createAuthenticator(identities: Identities, settings: Settings):
   return {
     authenticate(authorization, at) {
       if (authorization === undefined || authorization === '') {
-        return settings.anonymous ? ANONYMOUS : { kind: 'refused', reason: 'missing', status: 401 };
+        return settings.anonymous ? anonymous : { kind: 'refused', reason: 'missing', status: 401 };
       }
       if (authorization.length > AUTHORIZATION_BYTES_MAX) return { kind: 'refused', reason: 'malformed', status: 401 };
       const entry = lookUp(authorization);

@@ -17,14 +17,14 @@ export function draftRow(
   ports: Pick<PipelinePorts, 'facts' | 'clock'>,
   exchange: Exchange,
   answer: Answer,
-  who: { readonly id: string; readonly kind: string },
+  who: { readonly id: string; readonly kind: string; readonly pseudonym?: string },
   policy: { readonly digest: string; readonly mode: Mode },
   status: number,
 ): RowDraft {
   return {
     id: exchange.id,
     time: new Date(exchange.atMs).toISOString(),
-    actor: { id: ports.facts.hashActor(who.id), kind: who.kind },
+    actor: { id: who.pseudonym ?? ports.facts.hashActor(who.id), kind: who.kind },
     request: {
       ecosystem: exchange.adapter.ecosystem,
       registry: exchange.adapter.id,

@@ -91,6 +91,7 @@ export async function memoryHub(options: { readonly nowS?: number; readonly epoc
           listUnits: async () => [...units.values()],
         } as unknown as UnitStore,
         tokens: { activeTokens: async (unit: string) => tokens.get(unit) ?? [] } as unknown as UnitTokenStore,
+        pseudonyms: async () => new Map(),
         gates: createGates(gateOptions),
         selftests: createSelftests(gateOptions),
         sign: (statement) => signEnvelope(statement, signer),

@@ -26,6 +26,9 @@ const COLUMNS = `b.digest, b.unit, b.epoch, b.version, b.prev, b.issued_at, b.ex
   (SELECT coalesce(jsonb_agg(jsonb_build_object('name', l.name, 'media_type', l.media_type, 'digest', l.digest, 'size', l.size)
      ORDER BY l.position), '[]') FROM bundle_layers l WHERE l.bundle = b.digest) AS layers`;
 
+/** No layer is empty: one without bytes named somebody who was erased since, and is kept for its digest alone. */
+const KEPT = 'octet_length(bytes) > 0';
+
 export function createBundleStore(pool: Pool): BundleStore {
   return {
     async putLayer(digest, bytes) {
@@ -36,14 +39,15 @@ export function createBundleStore(pool: Pool): BundleStore {
     },
     async readLayer(digest, offset, limit) {
       const { rows } = await pool.query<{ part: Buffer }>(
-        'SELECT substring(bytes FROM ($2::bigint + 1)::integer FOR $3::integer) AS part FROM layers WHERE digest = $1',
+        `SELECT substring(bytes FROM ($2::bigint + 1)::integer FOR $3::integer) AS part
+         FROM layers WHERE digest = $1 AND ${KEPT}`,
         [digest, offset, limit],
       );
       return rows[0]?.part;
     },
     async layerSize(digest) {
       const { rows } = await pool.query<{ size: number }>(
-        'SELECT octet_length(bytes)::bigint AS size FROM layers WHERE digest = $1',
+        `SELECT octet_length(bytes)::bigint AS size FROM layers WHERE digest = $1 AND ${KEPT}`,
         [digest],
       );
       return rows[0]?.size;
