@@ -75,13 +75,19 @@ export async function repairTorn(disk: SpoolDisk, torn: TornTail): Promise<void>
   await disk.zero(torn.segment, torn.offset, await disk.size(torn.segment));
 }
 
+/** The number in a segment's name, undefined for other files. */
+export function segmentSequence(name: string): number | undefined {
+  const digits = SEGMENT_NAME.exec(name)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
 async function segmentNames(
   disk: Pick<SpoolDisk, 'list'>,
 ): Promise<readonly (readonly [sequence: number, name: string])[]> {
   const found: [number, string][] = [];
   for (const name of await disk.list()) {
-    const digits = SEGMENT_NAME.exec(name)?.[1];
-    if (digits !== undefined) found.push([Number(digits), name]);
+    const sequence = segmentSequence(name);
+    if (sequence !== undefined) found.push([sequence, name]);
   }
   found.sort(([a], [b]) => a - b);
   for (const [position, [sequence]] of found.entries()) {
