@@ -9,6 +9,8 @@ const port = z.int().min(0).max(65_535);
 const address = z.strictObject({ host: z.string().min(1).max(253), port });
 const mib = (count: number): number => count * 2 ** 20;
 
+export const WORKERS_MAX = 64;
+
 const upstream = z.strictObject({
   /** Base URL of the registry, as the operator or the client's own configuration has it. */
   url: z.url({ protocol: /^https?$/ }),
@@ -37,6 +39,8 @@ export const spokeConfigSchema = z.strictObject({
   /** Extra CA certificates for upstream TLS, PEM file. */
   upstream_ca_file: z.string().max(4096).default(''),
   offline: z.boolean().default(false),
+  /** Processes that serve requests, each with a log of its own; null: as many as the machine has cores. */
+  workers: z.int().min(1).max(WORKERS_MAX).nullable().default(null),
   limits: z
     .strictObject({
       spool_segment_bytes: z.int().min(mib(1)).max(mib(1024)).default(mib(64)),
@@ -53,6 +57,20 @@ export const spokeConfigSchema = z.strictObject({
 });
 
 export type SpokeConfig = z.infer<typeof spokeConfigSchema>;
+
+/**
+ * How many workers the spoke has: the environment's word, else the configuration's, else one per core.
+ * @param text value of WEIR_WORKERS
+ * @throws WeirError `invalid_argument`
+ */
+export function workersOf({ workers }: Pick<SpokeConfig, 'workers'>, text: string | undefined, cores: number): number {
+  if (text === undefined || text === '') return workers ?? Math.min(Math.max(1, cores), WORKERS_MAX);
+  const count = /^\d{1,3}$/.test(text) ? Number(text) : 0;
+  if (count >= 1 && count <= WORKERS_MAX) return count;
+  throw new WeirError('invalid_argument', `WEIR_WORKERS is ${JSON.stringify(text.slice(0, 40))}`, {
+    next: `set it to a number from 1 to ${WORKERS_MAX}, or leave it out for one worker per core`,
+  });
+}
 
 /**
  * Parses the configuration text.

@@ -1,17 +1,20 @@
 // The spoke's entry: one process, or a lead and several workers. It enforces as soon as a verified bundle is at hand and goes
 // on whatever happens to the hub; without one it refuses everything. `lead.ts` and `worker.ts` compose the two halves.
 
-import type { Worker } from './crew.ts';
+import { fileURLToPath } from 'node:url';
 import { createLogger, type LogLevel, type LogStream } from '@weir/shared/telemetry/logger.ts';
 import { SPOKE_METRICS } from '@weir/shared/telemetry/metric-declarations.ts';
-import { createMetrics, type RegistryMetrics } from '@weir/shared/telemetry/metrics.ts';
+import { aggregateMetrics, createMetrics, type RegistryMetrics } from '@weir/shared/telemetry/metrics.ts';
 import type { SpoolDisk } from './audit/spool-disk.ts';
 import type { SpokeConfig } from './config.ts';
+import type { Crew, Worker } from './crew.ts';
 import { createIdentityStore } from './io/identity-store.ts';
 import { openSpoolDisk } from './io/spool-disk.ts';
 import { systemClock, threadClock } from './io/system-clock.ts';
 import { systemRandom } from './io/system-random.ts';
-import { startLead, type Lead } from './lead.ts';
+import { startWorkerProcesses } from './io/worker-processes.ts';
+import { startLead, type Lead, type LeadParts } from './lead.ts';
+import type { StartOrder } from './worker-process.ts';
 import { startWorker } from './worker.ts';
 
 export { SPOKE_VERSION } from './spoke-limits.ts';
@@ -21,6 +24,8 @@ export interface SpokeOptions {
   readonly config: SpokeConfig;
   readonly logStream: LogStream;
   readonly logLevel?: LogLevel;
+  /** How many; with one, which is the default, lead and worker are one process. */
+  readonly workers?: number;
   /** Where the audit spool lies; the real disk unless a test brings its own. Of a spoke in one process only. */
   readonly openDisk?: (folder: string) => Promise<SpoolDisk>;
   /** HTTP_PROXY and the like for upstream. */
@@ -35,8 +40,9 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
   const { home, config } = options;
   const identities = createIdentityStore(home);
   const identity = identities.read();
+  const logLevel = options.logLevel ?? 'info';
   const logger = createLogger({
-    level: options.logLevel ?? 'info',
+    level: logLevel,
     stream: options.logStream,
     base: { part: 'spoke', unit: identity.unit, spoke: identity.spoke },
   });
@@ -45,39 +51,69 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
     onUndeclared: (name) => logger.warn({ metric: name }, 'an undeclared metric was dropped'),
   });
   const each = { home, config, clock: systemClock, random: systemRandom, logger, metrics };
+  const workers = options.workers ?? 1;
+  const alone = workers === 1;
   return startLead({
     ...each,
     identities,
     identity,
     cpuClock: threadClock,
     metricsType: metrics.contentType,
-    async metricsText(workers: readonly Worker[]) {
-      await Promise.all(workers.map((worker) => worker.metrics()));
-      return metrics.text();
+    async metricsText(crew: readonly Worker[]) {
+      const values = await Promise.all(crew.map((worker) => worker.metrics().catch(() => [])));
+      return alone ? metrics.text() : aggregateMetrics([...values, await metrics.values(true)]);
     },
-    async startCrew({ channel, policy, boot, hubClock }) {
-      const worker = await startWorker({
-        ...each,
-        name: 'w0',
-        workers: 1,
-        identity,
-        channel,
-        policy: policy.holder,
-        boot,
-        restarted: '',
-        // They share the lead's, which has just been swapped.
-        load: () => Promise.resolve(policy.holder.current()?.digest ?? null),
-        renewed: () => undefined,
-        hubClock,
-        openDisk: options.openDisk ?? openSpoolDisk,
-        env: options.env,
-      });
-      return {
-        registryPort: worker.registryPort,
-        workers: () => [worker],
-        state: () => ({ wanted: 1, restarts: 0, failing: [] }),
-        close: () => worker.close(),
-      };
-    },
+    startCrew: (parts) => (alone ? workerHere(parts) : workersApart(parts)),
   });
+
+  async function workerHere({ channel, policy, boot, hubClock }: LeadParts): Promise<Crew> {
+    const worker = await startWorker({
+      ...each,
+      name: 'w0',
+      workers,
+      identity,
+      channel,
+      policy: policy.holder,
+      boot,
+      restarted: '',
+      // They share the lead's, which has just been swapped.
+      load: () => Promise.resolve(policy.holder.current()?.digest ?? null),
+      renewed: () => undefined,
+      hubClock,
+      openDisk: options.openDisk ?? openSpoolDisk,
+      env: options.env,
+    });
+    return {
+      registryPort: worker.registryPort,
+      workers: () => [worker],
+      state: () => ({ wanted: 1, restarts: 0, failing: [] }),
+      close: () => worker.close(),
+    };
+  }
+
+  function workersApart({ policy, hubClock }: LeadParts): Promise<Crew> {
+    return startWorkerProcesses({
+      ...each,
+      count: workers,
+      ...config.listen,
+      program: fileURLToPath(import.meta.resolve('./worker-process.ts')),
+      startOrder: (name, port, restarted): StartOrder => ({
+        name,
+        workers,
+        home,
+        config: { ...config, listen: { ...config.listen, port } },
+        logLevel,
+        hubTime: hubClock.note(),
+        restarted,
+      }),
+      answers: () => ({}),
+      async welcome(worker) {
+        const note = hubClock.note();
+        if (note !== undefined) worker.heard(note);
+        // What became active while it started.
+        if (policy.holder.current() !== null) await worker.load();
+      },
+      ended: () => undefined,
+    });
+  }
 }

@@ -48,6 +48,9 @@ export const HUB_METRICS = {
   weir_hub_audit_repeated_total: counter('Audit rows that arrived again after they were committed', 'unit'),
   weir_hub_audit_nacks_total: counter('Batches of audit rows refused', 'code'),
   weir_hub_audit_store_seconds: histogram('Storing a batch of audit rows, waiting for its turn included'),
+  weir_hub_audit_alarms_total: counter('Alarms raised about audit logs', 'kind'),
+  weir_hub_audit_retries_total: counter('Commits of audit rows that were tried again'),
+  weir_hub_audit_held_bytes: gauge('Bytes of audit rows that arrived and are not answered yet'),
   weir_hub_leading: gauge('1 while this hub leads a background job', 'job'),
   weir_hub_leader_changes_total: counter('Times this hub began or ceased to lead a background job', 'job'),
 } as const satisfies Readonly<Record<string, MetricDeclaration>>;
@@ -60,6 +63,7 @@ export const SPOKE_METRICS = {
   weir_spoke_workers: gauge('Workers that serve requests'),
   weir_spoke_workers_wanted: gauge('Workers that should serve requests'),
   weir_spoke_workers_failing: gauge('Workers that end again and again'),
+  weir_spoke_worker_ends_total: counter('Workers that ended although nobody asked them to'),
   weir_spoke_staleness: gaugeAcross('max', 'Staleness of the active bundle: 0 fresh, 1 warn, 2 restrict, 3 deny'),
   weir_uplink_connected: gaugeAcross('max', '1 while a watch stream to the hub is open'),
   weir_spoke_spool_used_bytes: gauge('Bytes of rows in the audit spool'),

@@ -1,8 +1,10 @@
 // `weir spoke run`: runs the spoke in the foreground until it is told to stop.
 
+import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import { LOG_LEVELS } from '@weir/shared/telemetry/logger.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
+import { workersOf } from '../config.ts';
 import { EXIT, settle } from './output.ts';
 import { loadSpokeConfig, spokeHome } from './spoke-home.ts';
 
@@ -23,9 +25,11 @@ export function registerRun(spoke: Command): void {
           });
         // Loaded here alone: every other command starts in half the time without the whole spoke.
         const { startSpoke } = await import('../main.ts');
+        const config = loadSpokeConfig(home);
         const running = await startSpoke({
           home,
-          config: loadSpokeConfig(home),
+          config,
+          workers: workersOf(config, process.env['WEIR_WORKERS'], availableParallelism()),
           logStream: process.stdout,
           logLevel: level,
           env: process.env,

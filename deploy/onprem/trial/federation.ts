@@ -61,6 +61,8 @@ export async function startFederation(options: FederationOptions): Promise<Feder
   const env: NodeJS.ProcessEnv = {
     // Compiled code is kept, which halves the start of every command; in the home, where nobody else can plant any.
     NODE_COMPILE_CACHE: join(home, 'compile-cache'),
+    // Two spokes, a hub and a database share this machine with whatever is tried out on them.
+    WEIR_WORKERS: '1',
     ...process.env,
     WEIR_HOME: home,
     WEIR_HUB: `http://127.0.0.1:${ports.admin}`,
