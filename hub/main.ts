@@ -12,6 +12,9 @@ import { HUB_METRICS } from '@weir/shared/telemetry/metric-declarations.ts';
 import { createMetrics } from '@weir/shared/telemetry/metrics.ts';
 import { createActors } from './audit/actors.ts';
 import { createIngest } from './audit/ingest.ts';
+import { createLeader } from './audit/leader.ts';
+import { makePartitions, PARTITION_LIMITS } from './audit/partition-job.ts';
+import { pastRoot } from './audit/past-root.ts';
 import { createPublisher } from './bundle/publish.ts';
 import type { HubConfig } from './config.ts';
 import { makeAuthority, openAuthority } from './enrollment/certificate-authority.ts';
@@ -28,6 +31,7 @@ import { openHubHome } from './io/hub-home.ts';
 import { type BoundPort, createMachineServer } from './io/machine-server.ts';
 import { createOpa, findOpa } from './io/opa-process.ts';
 import { readSmallFile } from './io/private-file.ts';
+import { loadOrCreateReceiptKey } from './io/receipt-key.ts';
 import { signEnvelope } from './io/sign-envelope.ts';
 import { loadOrCreateSigningKey } from './io/signing-key.ts';
 import { systemClock } from './io/system-clock.ts';
@@ -37,11 +41,13 @@ import { machineServices } from './rpc/machine-services.ts';
 import { operatorServices } from './rpc/operator-services.ts';
 import type { BundleStore } from './store/bundle-store.ts';
 import { createActorStore } from './store/postgres/actor-store.ts';
+import { createAlarmStore } from './store/postgres/alarm-store.ts';
 import { createAuditStore } from './store/postgres/audit-store.ts';
 import { BUNDLE_CHANNEL, createBundleStore } from './store/postgres/bundle-store.ts';
 import { createEnrollmentStore, DENIAL_CHANNEL } from './store/postgres/enrollment-store.ts';
 import { createEventStore } from './store/postgres/event-store.ts';
 import { createFleetStore } from './store/postgres/fleet-store.ts';
+import { createLeaderLocks } from './store/postgres/leader-lock.ts';
 import { migrate } from './store/postgres/migrate.ts';
 import { createNotifications } from './store/postgres/notifications.ts';
 import { createOperatorTokenStore } from './store/postgres/operator-token-store.ts';
@@ -133,6 +139,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
     policies: createPolicyStore(pool),
     fleet: createFleetStore(pool),
     audit: createAuditStore(pool),
+    alarms: createAlarmStore(pool),
   };
 
   // Keys.
@@ -143,7 +150,8 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
   );
   const signer = await loadOrCreateSigningKey(home.signingKeyFile);
   // Valid from a fixed past: the key's age is not a secret, and a root that changed at every start would look tampered with.
-  const trusted = trustRootOf(workspace, signer.publicKeyPem, 0);
+  const receiptKey = await loadOrCreateReceiptKey(home.receiptKeyFile, workspace);
+  const trusted = trustRootOf(workspace, signer.publicKeyPem, 0, [receiptKey.vkey]);
   const trustRoot = encodeTrustRoot(trusted);
   const hubNames = [...new Set(['localhost', '127.0.0.1', '::1', hostname(), ...advertisedHosts(config)])];
   const issueHub = () => authority.issueHub(hubNames, { fromMs: clock.nowMs(), ttlMs: HUB_CERTIFICATE_MS });
@@ -204,7 +212,17 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
   const units = createUnits({ store: stores.units, events: stores.events, random, republish });
   const tokens = createUnitTokens({ store: stores.tokens, events: stores.events, clock, random, republish });
   const operators = createOperators({ store: stores.operators, events: stores.events, clock, random });
-  const ingest = createIngest({ store: stores.audit, clock, logger, metrics });
+  const ingest = createIngest({
+    store: stores.audit,
+    alarms: stores.alarms,
+    workspace,
+    enrolledKey: async ({ unit, spoke }) => (await stores.enrollment.spoke(unit, spoke))?.logKey,
+    receiptKey,
+    rootAt: (log, size) => pastRoot(stores.audit, log, size),
+    clock,
+    logger,
+    metrics,
+  });
 
   // Ports. Addresses are told to spokes only once they are known.
   let federationAddresses: readonly string[] = config.advertise.federation;
@@ -270,15 +288,31 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
     metrics,
   });
 
+  // Work that one replica does for all.
+  const locks = createLeaderLocks({ url: database.url, logger });
+  const partitions = createLeader({
+    lock: locks,
+    name: 'partitions',
+    everyMs: PARTITION_LIMITS.everyMs,
+    work: (signal) => makePartitions(stores.audit, clock, signal),
+    clock,
+    logger,
+    metrics,
+  });
+
   // Start, in the order in which others depend on it; everything is closed the other way round.
   await denylist.refresh();
+  // The first rows must not wait for a leader.
+  await makePartitions(stores.audit, clock, stopping.signal);
   const notifications = createNotifications({ url: database.url, logger });
   notifications.subscribe(BUNDLE_CHANNEL, (unit) => feed.hint(unit));
   notifications.subscribe(DENIAL_CHANNEL, () => void denylist.refresh());
   await notifications.start();
   cleanup.defer(() => notifications.close());
+  cleanup.defer(() => locks.close());
   const background = [
     feed.run(stopping.signal),
+    partitions.run(stopping.signal),
     every(HUB_CERTIFICATE_MS / 2, stopping.signal, logger, async () => machines.replaceCertificate(await issueHub())),
     // Should a notification be lost: a revocation must not wait for the next one.
     every(DENYLIST_REREAD_MS, stopping.signal, logger, () => denylist.refresh()),

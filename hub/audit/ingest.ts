@@ -1,209 +1,285 @@
-// Takes what spokes upload: every row is checked against its sender, the schema, its one spelling, its place in the log and
-// its own explanation before anything is stored. One bad row refuses its whole batch, and nothing of it is stored.
+// Takes what spokes upload. A log is opened first: its key, the process that speaks for it and what both sides hold are
+// compared. Then batch after batch is checked by itself, joined to the stored log under its lock, stored with many others in
+// one commit, and answered with a receipt. What cannot be right closes its log, and leaves an alarm with the evidence.
 
 import { parseLogId } from '@weir/shared/audit/log-id.ts';
-import { recheckRow } from '@weir/shared/audit/recheck-row.ts';
-import { readRow } from '@weir/shared/audit/row-codec.ts';
-import type { AuditRow } from '@weir/shared/audit/row.ts';
-import { WeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
+import { openReceipt } from '@weir/shared/audit/tlog/checkpoint.ts';
+import { openBinding } from '@weir/shared/audit/tlog/log-binding.ts';
+import { type NoteSigner, parseVkey, type Verifier } from '@weir/shared/audit/tlog/note.ts';
+import { WeirError, asWeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
 import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
-import {
-  BATCH_BYTES_MAX,
-  BATCH_ROWS_MAX,
-  type NackCode,
-  type RowBatch,
-  type UploadAnswer,
-} from '@weir/shared/wire/audit.ts';
-import type { AuditStore, NewRow } from '../store/audit-store.ts';
+import type { LogOpening, LogPosition, RowBatch, UploadAnswer } from '@weir/shared/wire/audit.ts';
+import type { AlarmStore, NewAlarm } from '../store/alarm-store.ts';
+import type { AuditStore, LogClosing, LogHead } from '../store/audit-store.ts';
+import { batchBytes, checkBatch, isOwn, openSigned, type Uploader } from './check-batch.ts';
+import { COMMIT_LIMITS, type CommitLimits, createGroupCommit, nack, type QueuedBatch } from './commit-group.ts';
+import { judgeOpening, type SignedEnd } from './judge-opening.ts';
+import { createLanes, LANE_LIMITS, type LaneLimits } from './lanes.ts';
+import { createReceipts } from './receipts.ts';
 
-export interface IngestLimits {
-  /** Batches being stored at once, over all spokes. */
-  readonly storing: number;
-  /** Batches waiting for their turn; beyond it a spoke is told to come back. */
-  readonly waiting: number;
-  /** What an overloaded or troubled hub asks a spoke to wait, milliseconds; the spoke adds its jitter. */
-  readonly retryAfterMs: number;
+export interface IngestLimits extends LaneLimits, CommitLimits {
+  /** Batches held in memory, over all spokes, and their row bytes; beyond either a spoke is told to come back. */
+  readonly heldBatches: number;
+  readonly heldBytes: number;
+  /** Batches of one stream that are taken in before the first of them is answered. */
+  readonly window: number;
+  /** Logs whose keys are kept at hand. */
+  readonly keys: number;
 }
 
-export const INGEST_LIMITS: IngestLimits = { storing: 4, waiting: 64, retryAfterMs: 1_000 };
-
-/** Event times for which partitions are made when rows arrive; anything further off goes to the default partition. */
-const PARTITION_BACK_MS = 400 * 86_400_000;
-const PARTITION_AHEAD_MS = 40 * 86_400_000;
-
-/** Whose session a batch came over. */
-export interface Uploader {
-  readonly unit: string;
-  readonly spoke: string;
-}
+export const INGEST_LIMITS: IngestLimits = {
+  ...LANE_LIMITS,
+  ...COMMIT_LIMITS,
+  heldBatches: 2_048,
+  heldBytes: 64 << 20,
+  window: 16,
+  keys: 20_000,
+};
 
 export interface Ingest {
+  readonly window: number;
   /** Stores a batch and says so, or refuses it whole. Never throws for what a spoke can send or for a troubled store. */
   take(from: Uploader, batch: RowBatch): Promise<UploadAnswer>;
-  /** Where the hub's copy of the uploader's log ends. Throws `forbidden` for a log of another spoke. */
-  position(from: Uploader, log: string): Promise<number>;
+  /**
+   * Opens a session for a log and says where the hub's copy stands. Throws `forbidden` for a log of another spoke and
+   * `untrusted` for a key that the spoke's enrolled key does not vouch for. A caller that is gone is not judged.
+   */
+  open(from: Uploader, opening: LogOpening, signal: AbortSignal): Promise<LogPosition>;
   /** Calls back after rows were committed through this hub; returns the way to stop. */
   onStored(heard: () => void): () => void;
 }
 
-export function createIngest(parts: {
-  readonly store: Pick<AuditStore, 'append' | 'position' | 'ensurePartitions'>;
-  readonly clock: Pick<Clock, 'nowMs' | 'monotonicMs'>;
+export interface IngestParts {
+  readonly store: Pick<AuditStore, 'head' | 'admit' | 'enter' | 'noteInstance' | 'commitGroup' | 'close'>;
+  readonly alarms: Pick<AlarmStore, 'raise'>;
+  readonly workspace: string;
+  /** A spoke's enrolled audit key (32 bytes), undefined for a spoke that is not enrolled. */
+  readonly enrolledKey: (from: Uploader) => Promise<Uint8Array | undefined>;
+  readonly receiptKey: NoteSigner;
+  /** Root of a stored log at a size below its end. */
+  readonly rootAt: (log: string, size: number) => Promise<Buffer>;
+  readonly clock: Pick<Clock, 'nowMs' | 'monotonicMs' | 'sleep'>;
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly limits?: Partial<IngestLimits>;
-}): Ingest {
+}
+
+export function createIngest(parts: IngestParts): Ingest {
   const { store, clock, logger, metrics } = parts;
   const limits = { ...INGEST_LIMITS, ...parts.limits };
+  const receipts = createReceipts(parts.receiptKey, clock);
   const listeners = new Set<() => void>();
-  const queue: (() => void)[] = [];
-  const months = new Set<string>();
-  let storing = 0;
+  const keys = new Map<string, Promise<Verifier | undefined>>();
+  let heldBatches = 0;
+  let heldBytes = 0;
 
-  /** True once it is this batch's turn, false when too many wait. */
-  async function enter(): Promise<boolean> {
-    if (storing < limits.storing) {
-      storing += 1;
-      return true;
-    }
-    if (queue.length >= limits.waiting) return false;
-    await new Promise<void>((resolve) => queue.push(resolve));
-    return true;
+  const commitGroup = createGroupCommit({
+    store,
+    receipts,
+    clock,
+    logger,
+    metrics,
+    limits,
+    onStored() {
+      for (const heard of listeners) heard();
+    },
+  });
+  const lanes = createLanes<QueuedBatch>(limits, commitGroup);
+
+  /** The key that a log was admitted with; it never changes. Batches of one log wait for one answer and keep their order. */
+  function keyOf(log: string): Promise<Verifier | undefined> {
+    const known = keys.get(log);
+    if (known !== undefined) return known;
+    const asked = readKey(log);
+    keys.set(log, asked);
+    if (keys.size > limits.keys) for (const oldest of keys.keys()) if (keys.delete(oldest)) break;
+    return asked;
   }
 
-  function leave(): void {
-    const next = queue.shift();
-    // The turn is handed over, not given back: nobody can slip in between.
-    if (next === undefined) storing -= 1;
-    else next();
-  }
-
-  async function ensureMonthsOf(rows: readonly NewRow[]): Promise<void> {
-    const now = clock.nowMs();
-    for (const { eventTimeMs } of rows) {
-      const month = new Date(eventTimeMs).toISOString().slice(0, 7);
-      if (months.has(month) || eventTimeMs < now - PARTITION_BACK_MS || eventTimeMs > now + PARTITION_AHEAD_MS)
-        continue;
-      await store.ensurePartitions(eventTimeMs, eventTimeMs);
-      months.add(month);
-    }
-  }
-
-  async function storeBatch(from: Uploader, batch: RowBatch, rows: readonly NewRow[]): Promise<UploadAnswer> {
-    if (!(await enter())) return nack(batch, 'overloaded', 'the hub has too many batches waiting', limits.retryAfterMs);
-    const started = clock.monotonicMs();
+  async function readKey(log: string): Promise<Verifier | undefined> {
+    let key: Verifier | undefined;
     try {
-      await ensureMonthsOf(rows);
-      const outcome = await store.append({ log: batch.log, unit: from.unit, spoke: from.spoke, rows });
-      if (outcome.kind === 'gap') {
-        return { ...nack(batch, 'gap', `expected row ${outcome.nextIndex}`, 0), nextIndex: outcome.nextIndex };
-      }
-      if (outcome.kind === 'fork') {
-        logger.error({ log: batch.log, index: outcome.index, ...from }, 'a spoke sent other bytes for a stored row');
-        const detail = `row ${outcome.index} is stored with other bytes`;
-        return { ...nack(batch, 'fork', detail, 0), nextIndex: outcome.nextIndex };
-      }
-      const { unit } = from;
-      metrics.count('weir_hub_audit_rows_total', { unit }, outcome.added);
-      metrics.count('weir_hub_audit_repeated_total', { unit }, rows.length - outcome.added);
-      if (outcome.added > 0) for (const heard of listeners) heard();
-      return { kind: 'ack', log: batch.log, nextIndex: outcome.nextIndex, receipt: new Uint8Array() };
-    } catch (thrown) {
-      if (thrown instanceof WeirError && thrown.code === 'forbidden')
-        return nack(batch, 'wrong_identity', thrown.message, 0);
-      logger.error({ log: batch.log, error: describeThrown(thrown) }, 'a batch of audit rows could not be stored');
-      return nack(batch, 'unavailable', 'the hub could not store the batch', limits.retryAfterMs);
+      const head = await store.head(log);
+      key = head === undefined ? undefined : verifierOf(head.vkey);
+      return key;
     } finally {
-      leave();
-      metrics.observe('weir_hub_audit_store_seconds', (clock.monotonicMs() - started) / 1000);
+      if (key === undefined) keys.delete(log);
+    }
+  }
+
+  async function check(from: Uploader, batch: RowBatch): Promise<UploadAnswer | QueuedBatch['checked']> {
+    let key: Verifier | undefined;
+    try {
+      key = await keyOf(batch.log);
+    } catch (thrown) {
+      logger.error({ log: batch.log, error: describeThrown(thrown) }, 'the key of an audit log could not be read');
+      return nack(batch, 'unavailable', 'the hub could not store the batch', { retryAfterMs: limits.retryAfterMs });
+    }
+    if (key === undefined && batch.checkpoint.length > 0)
+      return nack(batch, 'unknown_key', 'the log has not been opened');
+    return checkBatch(from, batch, { key, receivedAtMs: clock.nowMs() });
+  }
+
+  async function enqueue(from: Uploader, batch: RowBatch, bytes: number): Promise<UploadAnswer> {
+    const checked = await check(from, batch);
+    if (checked.kind === 'ack' || checked.kind === 'nack') return checked;
+    const { promise, resolve } = Promise.withResolvers<UploadAnswer>();
+    const rows = batch.rows.length;
+    lanes.put({ log: batch.log, unit: from.unit, rows, bytes, checked, answer: resolve });
+    return promise;
+  }
+
+  function hold(batches: number, bytes: number): void {
+    heldBatches += batches;
+    heldBytes += bytes;
+    metrics.gauge('weir_hub_audit_held_bytes', heldBytes);
+  }
+
+  /** Raises an alarm that leaves the log as it is. */
+  async function raise(alarm: NewAlarm): Promise<void> {
+    if (!(await parts.alarms.raise(alarm))) return;
+    metrics.count('weir_hub_audit_alarms_total', { kind: alarm.kind });
+    logger.error({ log: alarm.log, kind: alarm.kind, detail: alarm.detail }, 'an audit log needs a look');
+  }
+
+  async function close(closing: LogClosing): Promise<void> {
+    const { alarm } = closing;
+    await store.close(closing);
+    metrics.count('weir_hub_audit_alarms_total', { kind: alarm.kind });
+    logger.error({ log: alarm.log, kind: alarm.kind, detail: alarm.detail }, 'an audit log was closed');
+  }
+
+  /** The log's key as the spoke's enrolled key vouches for it. A binding that was accepted once is not asked again. */
+  async function boundKey(from: Uploader, opening: LogOpening, head: LogHead | undefined): Promise<string> {
+    if (head !== undefined && head.binding.equals(opening.binding)) return head.vkey;
+    const publicKey = await parts.enrolledKey(from);
+    if (publicKey === undefined) throw new WeirError('forbidden', 'the spoke is not enrolled');
+    const { workspace } = parts;
+    const bound = openBinding(opening.binding, { workspace, ...from, publicKey });
+    if (bound.log !== opening.log) throw new WeirError('untrusted', 'the log key is bound to another log');
+    return bound.vkey;
+  }
+
+  /** Notes who speaks, and tells whether the log has been taken over by a copy of this spoke meanwhile. */
+  async function isTakenOver(from: Uploader, opening: LogOpening, head: LogHead): Promise<boolean> {
+    const { log, instance } = opening;
+    const worker = parseLogId(log)?.worker ?? '';
+    const heard = await store.enter({ unit: from.unit, spoke: from.spoke, worker, instance });
+    if (heard === 'superseded') {
+      const detail = 'a process spoke that another one had followed: two machines have one identity';
+      const alarm = alarmAbout(head, 'cloned_identity', detail, opening.checkpoint);
+      // A log that nobody else has opened is nobody else's: its rows are taken, and the alarm stands.
+      if (head.instance !== '' && head.instance !== instance) {
+        await close({ log, reason: 'fork', alarm });
+        return true;
+      }
+      await raise(alarm);
+    }
+    await store.noteInstance(log, instance);
+    return false;
+  }
+
+  async function judge(head: LogHead, opening: LogOpening, signal: AbortSignal): Promise<void> {
+    const { log } = opening;
+    const key = parseVkey(head.vkey);
+    const checkpoint = opening.checkpoint.length === 0 ? undefined : openSigned(opening.checkpoint, key);
+    if (typeof checkpoint === 'string') {
+      const alarm = alarmAbout(head, 'poisoned', `bad_signature: ${checkpoint}`, opening.checkpoint);
+      await close({ log, reason: 'poisoned', alarm });
+      return;
+    }
+    const judgement = await judgeOpening(
+      head,
+      {
+        checkpoint: checkpoint === undefined ? undefined : { ...checkpoint, note: opening.checkpoint },
+        receipt: receiptIn(opening, key),
+      },
+      (size) => parts.rootAt(log, size),
+    );
+    // What a caller said that has gone since may be older than what it has sent by now.
+    signal.throwIfAborted();
+    if (judgement.kind === 'alarm') await raise(judgement.alarm);
+    if (judgement.kind === 'close') await close({ log, reason: judgement.reason, alarm: judgement.alarm });
+  }
+
+  /** A receipt that this hub gave; any other proves nothing. */
+  function receiptIn({ log, receipt }: LogOpening, key: Verifier): SignedEnd | undefined {
+    if (receipt.length === 0) return undefined;
+    try {
+      const { checkpoint } = openReceipt(receipt, { log: key, hub: receipts.hub });
+      return { ...checkpoint, note: receipt };
+    } catch (thrown) {
+      const { message } = asWeirError(thrown, 'untrusted', 'unreadable');
+      logger.warn({ log, error: message }, 'a spoke showed a receipt that this hub did not give');
+      return undefined;
     }
   }
 
   return {
+    window: limits.window,
     async take(from, batch) {
-      const checked = checkBatch(from, batch);
-      const answer = checked.kind === 'nack' ? checked : await storeBatch(from, batch, checked.rows);
+      const started = clock.monotonicMs();
+      const bytes = batchBytes(batch);
+      let answer: UploadAnswer;
+      if (!isOwn(from, batch.log)) {
+        answer = nack(batch, 'wrong_identity', 'the log belongs to another spoke');
+      } else if (heldBatches >= limits.heldBatches || heldBytes + bytes > limits.heldBytes) {
+        const { retryAfterMs } = limits;
+        answer = nack(batch, 'overloaded', 'the hub has too many batches waiting', { retryAfterMs });
+      } else {
+        hold(1, bytes);
+        try {
+          answer = await enqueue(from, batch, bytes);
+        } finally {
+          hold(-1, -bytes);
+        }
+      }
+      metrics.observe('weir_hub_audit_store_seconds', (clock.monotonicMs() - started) / 1000);
       if (answer.kind === 'nack') {
-        metrics.count('weir_hub_audit_nacks_total', { code: answer.code });
-        logger.warn(
-          { log: batch.log, code: answer.code, detail: answer.detail, ...from },
-          'refused a batch of audit rows',
-        );
+        const { log, code, detail } = answer;
+        metrics.count('weir_hub_audit_nacks_total', { code });
+        logger.warn({ log, code, detail, unit: from.unit, spoke: from.spoke }, 'refused a batch of audit rows');
       }
       return answer;
     },
-    async position(from, log) {
+
+    async open(from, opening, signal) {
+      const { log } = opening;
       if (!isOwn(from, log)) throw new WeirError('forbidden', 'the log belongs to another spoke');
-      return store.position(log);
+      const known = await store.head(log);
+      if (known?.state === 'closed') return positionOf(known);
+      const vkey = opening.binding.length === 0 ? '' : await boundKey(from, opening, known);
+      const { unit, spoke } = from;
+      const head = known ?? (await store.admit({ log, unit, spoke, vkey, binding: Buffer.from(opening.binding) }));
+      signal.throwIfAborted();
+      if (head.vkey !== vkey) {
+        const detail = 'the spoke vouches for another key than the log was admitted with';
+        await close({ log, reason: 'poisoned', alarm: alarmAbout(head, 'poisoned', detail, opening.binding) });
+      } else if (vkey !== '' && !(await isTakenOver(from, opening, head))) {
+        await judge(head, opening, signal);
+      }
+      return positionOf((await store.head(log)) ?? head);
     },
+
     onStored(heard) {
       listeners.add(heard);
       return () => listeners.delete(heard);
     },
   };
-}
 
-type Checked = { readonly kind: 'checked'; readonly rows: readonly NewRow[] } | Nack;
-type Nack = Extract<UploadAnswer, { kind: 'nack' }>;
-
-function checkBatch(from: Uploader, batch: RowBatch): Checked {
-  if (!isOwn(from, batch.log)) return nack(batch, 'wrong_identity', 'the log belongs to another spoke', 0);
-  if (batch.rows.length === 0) return nack(batch, 'malformed', 'a batch has at least one row', 0);
-  const size = batch.rows.reduce((sum, row) => sum + row.length, 0);
-  if (batch.rows.length > BATCH_ROWS_MAX || size > BATCH_BYTES_MAX) {
-    return nack(batch, 'too_large', `a batch has at most ${BATCH_ROWS_MAX} rows and ${BATCH_BYTES_MAX} bytes`, 0);
+  function positionOf(head: LogHead): LogPosition {
+    const { nextIndex, state, reason } = head;
+    return { nextIndex, receipt: receipts.of(head), state, reason };
   }
-  const rows: NewRow[] = [];
-  for (const [offset, bytes] of batch.rows.entries()) {
-    const index = batch.firstIndex + offset;
-    let row: AuditRow;
-    try {
-      row = readRow(bytes);
-    } catch (thrown) {
-      const error = thrown instanceof WeirError ? thrown : undefined;
-      const code: NackCode =
-        error?.code === 'too_large'
-          ? 'too_large'
-          : error?.detail['fault'] === 'not_canonical'
-            ? 'not_canonical'
-            : 'malformed';
-      return nack(batch, code, `row ${index}: ${error?.message ?? 'unreadable'}`, 0);
-    }
-    if (row.log !== batch.log || row.unit !== from.unit || row.spoke !== from.spoke) {
-      return nack(batch, 'wrong_identity', `row ${index} names another log, unit or spoke`, 0);
-    }
-    if (row.index !== index) return nack(batch, 'malformed', `row ${row.index} stands where ${index} belongs`, 0);
-    const faults = recheckRow(row);
-    if (faults.length > 0) return nack(batch, 'unsound', `row ${index}: ${faults.join('; ')}`, 0);
-    rows.push(columnsOf(row, bytes));
-  }
-  return { kind: 'checked', rows };
 }
 
-function isOwn(from: Uploader, log: string): boolean {
-  const parts = parseLogId(log);
-  return parts !== undefined && parts.unit === from.unit && parts.spoke === from.spoke;
+function verifierOf(vkey: string): Verifier | undefined {
+  return vkey === '' ? undefined : parseVkey(vkey);
 }
 
-function columnsOf(row: AuditRow, bytes: Uint8Array): NewRow {
-  return {
-    index: row.index,
-    bytes,
-    eventTimeMs: Date.parse(row.time),
-    actor: row.actor.id,
-    purl: row.subject.purl,
-    level: row.level,
-    rules: [...new Set(row.rules.map((rule) => rule.rule))],
-    code: row.code,
-    action: row.action,
-    outcome: row.outcome,
-  };
-}
-
-const DETAIL_CHARS_MAX = 500;
-
-function nack(batch: RowBatch, code: NackCode, detail: string, retryAfterMs: number): Nack {
-  return { kind: 'nack', log: batch.log, nextIndex: 0, code, detail: detail.slice(0, DETAIL_CHARS_MAX), retryAfterMs };
+function alarmAbout(head: LogHead, kind: NewAlarm['kind'], detail: string, offered: Uint8Array): NewAlarm {
+  const { log, unit, spoke } = head;
+  return { kind, unit, spoke, log, detail, held: head.receipt, offered };
 }

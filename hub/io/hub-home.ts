@@ -13,6 +13,8 @@ export interface HubHome {
   authority(make: () => Promise<KeyAndChain>): Promise<KeyAndChain>;
   /** Path of the bundle signing key. */
   readonly signingKeyFile: string;
+  /** Path of the key that signs audit receipts. */
+  readonly receiptKeyFile: string;
   readonly operatorTokenFile: string;
   hasOperatorToken(): Promise<boolean>;
   writeOperatorToken(token: string): Promise<void>;
@@ -56,6 +58,7 @@ export async function openHubHome(path: string): Promise<HubHome> {
   return {
     path,
     signingKeyFile: join(path, 'signing-key.pem'),
+    receiptKeyFile: join(path, 'receipt-key.pem'),
     operatorTokenFile,
     async authority(make) {
       const present = await readAuthority(file);

@@ -107,7 +107,7 @@ export function createShipper(parts: ShipperParts): Shipper {
       if (rows.length === 0) continue;
       window.take();
       inFlight += 1;
-      await stream.send({ log: log.id, firstIndex: next, rows });
+      await stream.send({ log: log.id, firstIndex: next, rows, checkpoint: new Uint8Array(), proof: [] });
       next += rows.length;
     }
   }

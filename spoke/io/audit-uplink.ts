@@ -23,7 +23,8 @@ export function createAuditUplink(channel: Pick<HubChannel, 'unary' | 'duplex' |
   return {
     async position(log, signal) {
       try {
-        return decodePosition(await channel.unary(methods.position, create(PositionRequestSchema, { log }), signal));
+        return decodePosition(await channel.unary(methods.position, create(PositionRequestSchema, { log }), signal))
+          .nextIndex;
       } catch (thrown) {
         throw explain(thrown);
       }

@@ -9,12 +9,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import {
-  type CertificateAuthority,
-  type KeyAndChain,
-  makeAuthority,
-  openAuthority,
-} from '@weir/hub/enrollment/certificate-authority.ts';
+import { type CertificateAuthority, makeAuthority, openAuthority } from '@weir/hub/enrollment/certificate-authority.ts';
 import { systemRandom } from '@weir/hub/io/system-random.ts';
 import { createAuditStore } from '@weir/hub/store/postgres/audit-store.ts';
 import type { AuditStore } from '@weir/hub/store/audit-store.ts';
@@ -35,11 +30,13 @@ const EC = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
 const server = testPostgres();
 let folder = '';
-let ca: KeyAndChain;
+let hubKeys: Pick<HubProcessInput, 'ca' | 'receiptKey' | 'enrolled'>;
 let authority: CertificateAuthority;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'weir-federation-'));
-  ca = await makeAuthority('trial', Date.now(), systemRandom);
+  const ca = await makeAuthority('trial', Date.now(), systemRandom);
+  const receiptKey = generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' });
+  hubKeys = { ca, receiptKey, enrolled: {} };
   authority = await openAuthority('trial', ca, systemRandom);
 });
 after(() => rm(folder, { recursive: true, force: true }));
@@ -124,7 +121,7 @@ async function spoolOf(log: AuditLog): Promise<readonly Buffer[]> {
 test('a hub killed again and again while rows stream ends with exactly the rows of the spool', async () => {
   const { pool, url } = await server.migratedPool();
   const store = createAuditStore(pool);
-  let hub = await startHub({ databaseUrl: url, port: 0, ca });
+  let hub = await startHub({ databaseUrl: url, port: 0, ...hubKeys });
   const { port } = hub;
   const log = await openLog('payments', 'edge-1');
   const channel = await channelOf('payments', 'edge-1', port);
@@ -149,7 +146,7 @@ test('a hub killed again and again while rows stream ends with exactly the rows 
       );
       await kill(hub.child);
       await new Promise((resolve) => setTimeout(resolve, 50));
-      hub = await startHub({ databaseUrl: url, port, ca });
+      hub = await startHub({ databaseUrl: url, port, ...hubKeys });
     }
     writing.abort();
     await writers;
@@ -174,7 +171,7 @@ test('a hub killed again and again while rows stream ends with exactly the rows 
 test("a spoke cannot read or write another unit's log, whatever its rows say", async () => {
   const { pool, url } = await server.migratedPool();
   const store = createAuditStore(pool);
-  const hub = await startHub({ databaseUrl: url, port: 0, ca });
+  const hub = await startHub({ databaseUrl: url, port: 0, ...hubKeys });
   const log = await openLog('payments', 'edge-2');
   // The certificate says research, the rows say payments.
   const channel = await channelOf('research', 'edge-2', hub.port);
@@ -185,7 +182,7 @@ test("a spoke cannot read or write another unit's log, whatever its rows say", a
     await assert.rejects(uplink.position(log.id, stop.signal), { code: 'forbidden' });
     const stream = uplink.open(stop.signal);
     const { rows } = await log.read(0, 10, 1 << 20);
-    await stream.send({ log: log.id, firstIndex: 0, rows });
+    await stream.send({ log: log.id, firstIndex: 0, rows, checkpoint: new Uint8Array(), proof: [] });
     for await (const answer of stream.answers) {
       assert.equal(answer.kind === 'nack' && answer.code, 'wrong_identity');
       break;

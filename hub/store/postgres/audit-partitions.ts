@@ -8,6 +8,8 @@ import { type Pool, type Queryable, inTransaction } from './pool.ts';
 const MONTHS_MAX = 1200;
 /** Any constant; replicas making partitions wait for each other. */
 const LOCK = 0x77656973;
+/** Rows that arrive wait behind whoever waits for the default partition: rather try again later. */
+const LOCK_TIMEOUT_MS = 3_000;
 
 interface Month {
   readonly name: string;
@@ -26,6 +28,14 @@ export async function ensureMonths(pool: Pool, fromMs: number, untilMs: number):
   }
 }
 
+/** First moments of the months that rows in the default partition belong to, oldest first. */
+export async function strayMonths(client: Queryable): Promise<readonly number[]> {
+  const { rows } = await client.query<{ month: Date }>(
+    "SELECT DISTINCT date_trunc('month', event_time, 'UTC') AS month FROM audit_rows_default ORDER BY month",
+  );
+  return rows.map(({ month }) => month.getTime());
+}
+
 async function without(client: Queryable, wanted: readonly Month[]): Promise<readonly Month[]> {
   const { rows } = await client.query<{ name: string }>(
     'SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = $1::regclass',
@@ -37,7 +47,7 @@ async function without(client: Queryable, wanted: readonly Month[]): Promise<rea
 
 async function make(client: Queryable, { name, from, until }: Month): Promise<void> {
   // Names and bounds are digits that this file made; DDL takes no parameters.
-  await client.query('SET LOCAL statement_timeout = 0');
+  await client.query(`SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
   await client.query(
     `CREATE TABLE ${name} (LIKE audit_rows INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)`,
   );

@@ -1,0 +1,41 @@
+// Group commit: rows of many logs and the new ends of those logs, in one transaction. Heads are locked in one order by every
+// hub, so that no two of them wait for each other, and rows below a locked head are in nobody's way.
+
+import type { AuditStore, GroupChange, LeafReader } from '../audit-store.ts';
+import { closeLog, lockHeads, moveHeads } from './audit-heads.ts';
+import { leavesBetween, leavesOfRows } from './audit-leaves.ts';
+import { copyIn } from './copy-in.ts';
+import { COPY_ROWS, encodeRows } from './copy-rows.ts';
+import { inTransaction, type Pool, type Queryable } from './pool.ts';
+import { storeError } from './store-error.ts';
+
+/** A head that somebody else holds for longer is a reason to try again later. */
+const LOCK_TIMEOUT_MS = 5_000;
+
+export function committerIn(pool: Pool): AuditStore['commitGroup'] {
+  return async (logs, { careful }, plan) => {
+    try {
+      await inTransaction(pool, async (client) => {
+        await promiseDurability(client);
+        const heads = await lockHeads(client, logs);
+        const leaves: LeafReader = careful
+          ? (log, from, until) => leavesOfRows(client, log, from, until)
+          : (log, from, until) => leavesBetween(client, log, from, until);
+        const { appends, closings }: GroupChange = await plan(heads, leaves);
+        if (appends.some(({ rows }) => rows.length > 0)) await copyIn(client, COPY_ROWS, encodeRows(appends));
+        if (appends.length > 0) await moveHeads(client, appends);
+        for (const closing of closings) await closeLog(client, closing);
+      });
+    } catch (thrown) {
+      throw storeError(thrown);
+    }
+  };
+}
+
+/** A receipt says that rows are on disk: a database that is set to answer sooner is not, for this transaction. */
+async function promiseDurability(client: Queryable): Promise<void> {
+  await client.query(
+    `SELECT set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true),
+       CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', true) END`,
+  );
+}
