@@ -30,6 +30,7 @@ export type Bench = (options: BenchOptions) => Promise<BenchResult>;
 /** By name; loaded only when asked for. */
 export const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> = {
   'audit-append': () => import('./audit-append.ts'),
+  'audit-fsck': () => import('./audit-fsck.ts'),
   'audit-query': () => import('./audit-query.ts'),
   decide: () => import('./decide.ts'),
   'miss-overhead': () => import('./miss-overhead.ts'),
