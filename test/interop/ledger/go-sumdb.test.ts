@@ -14,7 +14,7 @@ import { consistencyProof, inclusionProof } from '@weir/shared/audit/tlog/proof.
 import { tilePath } from '@weir/shared/audit/tlog/tile.ts';
 import { nodesFromTiles } from '@weir/shared/audit/tlog/tile-nodes.ts';
 import { goToolOrSkip } from '../../tools/go-tool.ts';
-import { tilesOf } from './made-log.ts';
+import { tilesOf } from '../../audit/tlog-layout.ts';
 import { askGo, type Question, TLOG_CHECK } from './tlog-check.ts';
 
 const WORKSPACE = 'weir';

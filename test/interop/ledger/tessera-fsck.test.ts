@@ -16,7 +16,7 @@ import { logOrigin } from '@weir/shared/audit/tlog/names.ts';
 import { createNoteSigner } from '@weir/shared/audit/tlog/note.ts';
 import { entriesPath, tilePath } from '@weir/shared/audit/tlog/tile.ts';
 import { type GoTool, goToolOrSkip } from '../../tools/go-tool.ts';
-import { writeTiles } from './made-log.ts';
+import { writeTiles } from '../../audit/tlog-layout.ts';
 
 const FSCK: GoTool = {
   name: 'tessera-fsck',

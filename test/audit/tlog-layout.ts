@@ -1,4 +1,4 @@
-// A whole log in memory as the tlog-tiles layout has it, for judges that are not ours.
+// Whole logs in the tlog-tiles layout, in memory and as files, for whoever is to judge them.
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

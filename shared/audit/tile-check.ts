@@ -1,0 +1,80 @@
+// Which hashes of a log can be believed before its last row has been read? Those under the signed root: the rightmost tiles
+// hash to it, and every other tile to its place in the one above. With them a wrong row is named where it stands.
+
+import { WeirError } from '../errors/weir-error.ts';
+import { HASH_BYTES, nodeHash } from './tlog/hash.ts';
+import { rootAt } from './tlog/proof.ts';
+import { TILE_WIDTH, tileWidth } from './tlog/tile.ts';
+import { nodesFromTiles } from './tlog/tile-nodes.ts';
+
+/** The first `width` hashes of a tile, undefined when it is not there. */
+export type ReadTile = (level: number, index: number, width: number) => Promise<Buffer | undefined>;
+
+export type CheckedTile =
+  /** Hashes that the signed root covers. */
+  | { readonly kind: 'proven'; readonly hashes: Buffer }
+  /** The tile is not what the tiles above it say; `root` is what it must hash to. */
+  | { readonly kind: 'wrong'; readonly hashes: Buffer; readonly root: Buffer }
+  /** The tile is missing, though what it must hash to is known. */
+  | { readonly kind: 'missing'; readonly root: Buffer }
+  /** Nothing can be said: a tile above it is missing or wrong. */
+  | { readonly kind: 'unknown'; readonly hashes: Buffer | undefined };
+
+export interface TileCheck {
+  /** Whether the rightmost tiles hash to the signed root; when not, every answer is `unknown`. */
+  readonly rooted: boolean;
+  /** A tile of leaf hashes; ask in ascending order, one tile of each level is kept. */
+  leaves(index: number): Promise<CheckedTile>;
+}
+
+/** Throws only what `read` throws. */
+export async function checkTiles(size: number, root: Uint8Array, read: ReadTile): Promise<TileCheck> {
+  const kept = new Map<number, { readonly index: number; readonly checked: CheckedTile }>();
+  const rooted = await hashesToRoot(size, root, read);
+
+  async function check(level: number, index: number): Promise<CheckedTile> {
+    const known = kept.get(level);
+    if (known?.index === index) return known.checked;
+    const checked = await look(level, index);
+    kept.set(level, { index, checked });
+    return checked;
+  }
+
+  async function look(level: number, index: number): Promise<CheckedTile> {
+    const width = tileWidth(size, level, index);
+    const bytes = await read(level, index, width);
+    const hashes = bytes?.length === width * HASH_BYTES ? bytes : undefined;
+    if (!rooted) return { kind: 'unknown', hashes };
+    if (width < TILE_WIDTH) return hashes === undefined ? { kind: 'unknown', hashes } : { kind: 'proven', hashes };
+    const above = await check(level + 1, Math.floor(index / TILE_WIDTH));
+    if (above.kind !== 'proven') return { kind: 'unknown', hashes };
+    const at = (index % TILE_WIDTH) * HASH_BYTES;
+    const expected = above.hashes.subarray(at, at + HASH_BYTES);
+    if (hashes === undefined) return { kind: 'missing', root: expected };
+    return tileRoot(hashes).equals(expected) ? { kind: 'proven', hashes } : { kind: 'wrong', hashes, root: expected };
+  }
+
+  return { rooted, leaves: (index) => check(0, index) };
+}
+
+/** The root over a tile's hashes, whose number is a power of two. */
+export function tileRoot(hashes: Buffer): Buffer {
+  if (hashes.length === HASH_BYTES) return hashes;
+  const middle = hashes.length / 2;
+  return nodeHash(tileRoot(hashes.subarray(0, middle)), tileRoot(hashes.subarray(middle)));
+}
+
+/** Whether the rightmost tile of each level, which the root is made of, hashes to it. */
+async function hashesToRoot(size: number, root: Uint8Array, read: ReadTile): Promise<boolean> {
+  const nodes = nodesFromTiles(async (level, index) => {
+    const tile = await read(level, index, tileWidth(size, level, index));
+    if (tile === undefined) throw new WeirError('not_found', `tile ${level}/${index} is missing`);
+    return tile;
+  });
+  try {
+    return (await rootAt(size, nodes)).equals(root);
+  } catch (thrown) {
+    if (thrown instanceof WeirError && (thrown.code === 'not_found' || thrown.code === 'corrupt')) return false;
+    throw thrown;
+  }
+}
