@@ -121,7 +121,10 @@ function decision(entry: LedgerRow): JsonObject {
         }),
     ...(row.rules.length === 0
       ? {}
-      : { authorizations: row.rules.map(authorization), enrichments: row.rules.map(enrichment) }),
+      : {
+          authorizations: row.rules.map((rule) => authorization(rule, row.enforced)),
+          enrichments: row.rules.map(enrichment),
+        }),
     ...(row.trace === '' ? {} : { trace: { uid: row.trace } }),
   };
 }
@@ -253,10 +256,15 @@ function actorOf(row: AuditRow): JsonObject {
   return { ...(id === '' ? { name: kind === '' ? 'unknown' : kind } : { uid: id }), type_id: type[0], type: type[1] };
 }
 
-function authorization(rule: RowRule): Json {
+function authorization(rule: RowRule, enforced: boolean): Json {
   return {
     decision: rule.effective,
-    policy: { uid: rule.rule, name: rule.code, type: rule.layer, is_applied: rule.effective === rule.level },
+    policy: {
+      uid: rule.rule,
+      name: rule.code,
+      type: rule.layer,
+      is_applied: enforced && rule.effective === rule.level,
+    },
   };
 }
 
