@@ -16,6 +16,11 @@ const program = new Command('weir')
 Exit status: 0 done, 1 failed, 2 wrong use, 3 refused, 4 not found, 5 not reachable.
 Every command takes --json. WEIR_HOME (default .weir) is where commands look for a hub and for spokes.`,
   );
+// Whoever reads may have enough: that is no error of the command.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.stdout.destroy();
+});
 registerHubCommands(program, whyAtSpokes);
 registerSpokeCommands(program);
 await program.parseAsync();

@@ -275,7 +275,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
         ingest,
         clock,
         rulesOf: (bundle) => rulesOf(stores.bundles, bundle),
-        saltOf: async (unit) => (await stores.units.unit(unit))?.salt,
+        pseudonymsOf: (unit, name) => actors.pseudonymsOf(unit, name),
       },
       events: stores.events,
       health: { version: HUB_VERSION, workspace, clock, policies: stores.policies, databaseOk },

@@ -9,7 +9,7 @@ export function matchesFilter(row: AuditRow, filter: RowFilter): boolean {
   return (
     is(filter.unit, row.unit) &&
     is(filter.spoke, row.spoke) &&
-    is(filter.actor, row.actor.id) &&
+    (filter.actors === undefined || filter.actors.includes(row.actor.id)) &&
     is(filter.level, row.level) &&
     is(filter.code, row.code) &&
     is(filter.log, row.log) &&

@@ -1,5 +1,6 @@
 // How hub commands speak: tables for people, JSON for scripts, and one sentence per error with what to do next.
 
+import { once } from 'node:events';
 import { type DescMessage, type MessageShape, toJson } from '@bufbuild/protobuf';
 import { readCallError } from '../io/admin-client.ts';
 import { EXIT, exitStatus } from './exit-status.ts';
@@ -33,6 +34,18 @@ export function printJson(value: unknown): void {
 
 export function printLine(line: string): void {
   process.stdout.write(`${line}\n`);
+}
+
+/** Writes to standard output at the speed of whoever reads it, so that a long result is never gathered in memory. */
+export async function writeOut(text: string): Promise<void> {
+  if (!process.stdout.write(text) && !process.stdout.destroyed) {
+    await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'close')]);
+  }
+}
+
+/** A remark beside the result. */
+export function printNote(line: string): void {
+  process.stderr.write(`${line}\n`);
 }
 
 /** Columns padded to their widest cell; the last one is not padded. Nothing is printed for no rows but the `empty` line. */

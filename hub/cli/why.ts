@@ -7,13 +7,31 @@ import type { AuditRow, RowRule } from '@weir/shared/audit/row.ts';
 import { fullName, parsePurl } from '@weir/shared/domain/coordinate.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import { connect, type ConnectionOptions, withConnection } from './connection.ts';
-import { printable, printFields, printJson, printLine, settle } from './output.ts';
-import { rowJson, rowOf } from './row-line.ts';
+import { instant, printable, printFields, printJson, printLine, settle } from './output.ts';
+import { flagWords, rowOf } from './row-line.ts';
 
 /** Looks a code up without the hub; undefined when nothing here knows it. */
-export type WhyElsewhere = (
-  code: string,
-) => Promise<{ readonly row: AuditRow; readonly rules: Rules | undefined; readonly from: string } | undefined>;
+export type WhyElsewhere = (code: string) => Promise<
+  | {
+      readonly row: AuditRow;
+      readonly rules: Rules | undefined;
+      /** Home of the spoke that has the row. */
+      readonly from: string;
+      /** Whether the hub has receipted the row, as far as that spoke knows. */
+      readonly receipted: boolean | undefined;
+    }
+  | undefined
+>;
+
+/** Where a row stands in the ledger. */
+interface Place {
+  /** `hub`, or the home of a spoke. */
+  readonly from: string;
+  /** Undefined when nobody here can tell. */
+  readonly receipted: boolean | undefined;
+  readonly storedAtMs: number | undefined;
+  readonly flags: readonly string[];
+}
 
 export function registerWhy(program: Command, elsewhere: WhyElsewhere): void {
   withConnection(
@@ -24,20 +42,37 @@ export function registerWhy(program: Command, elsewhere: WhyElsewhere): void {
         // The hub away, or without the row yet: the spoke that refused knows it as well.
         const found = await elsewhere(code);
         if (found === undefined) throw thrown;
-        return { ...found, place: { from: found.from, row: found.row } };
+        const { from, receipted } = found;
+        return { ...found, place: { from, receipted, storedAtMs: undefined, flags: [] } };
       });
-      if (options.json === true)
-        printJson({ ...place, reasons: row.rules.map((rule) => reason(rule, rules, subjectValues(row))) });
-      else tell(row, rules);
+      if (options.json === true) {
+        printJson({
+          from: place.from,
+          log: row.log,
+          index: row.index,
+          receipted: place.receipted ?? null,
+          stored_at_ms: place.storedAtMs ?? null,
+          flags: place.flags,
+          row,
+          reasons: row.rules.map((rule) => reason(rule, rules, subjectValues(row))),
+        });
+      } else tell(row, rules, place);
     }),
   );
 }
 
 async function fromHub(code: string, options: ConnectionOptions) {
-  const { row: stored, rules: bytes } = await (await connect(options))(AuditQueryService).why({ code });
+  const client = (await connect(options))(AuditQueryService);
+  const { row: stored, rules: bytes, receipted } = await client.why({ code });
   if (stored === undefined) throw new WeirError('not_found', `no row has the code ${code}`);
   const rules = bytes.byteLength === 0 ? undefined : rulesSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
-  return { row: rowOf(stored), rules, place: rowJson(stored) as object };
+  const place: Place = {
+    from: 'hub',
+    receipted: stored.index < receipted,
+    storedAtMs: Number(stored.storedAtMs),
+    flags: stored.flags,
+  };
+  return { row: rowOf(stored), rules, place };
 }
 
 /** What is known of one rule's part in a decision. */
@@ -53,10 +88,10 @@ export function reason(rule: RowRule, rules: Rules | undefined, subject: Subject
   };
 }
 
-function tell(row: AuditRow, rules: Rules | undefined): void {
+function tell(row: AuditRow, rules: Rules | undefined, place: Place): void {
   printFields([
     ['code', row.code],
-    ['time', row.time],
+    ['time', [row.time, ...place.flags.map((flag) => `(${flagWords(flag)})`)].join(' ')],
     ['subject', row.subject.purl === '' ? row.request.target : row.subject.purl],
     ['asked for', `${row.action} by ${row.actor.kind} over ${row.request.ecosystem} (${row.request.client})`],
     ['unit', `${row.unit}, spoke ${row.spoke}${row.site === '' ? '' : `, site ${row.site}`}`],
@@ -66,7 +101,8 @@ function tell(row: AuditRow, rules: Rules | undefined): void {
     ],
     ['hidden', row.hidden_count === 0 ? '' : `${row.hidden_count} version(s): ${row.hidden.slice(0, 20).join(', ')}`],
     ['bundle', row.bundle],
-    ['record', `${row.log} #${row.index}`],
+    ['record', `row ${row.index} of log ${row.log}`],
+    ['kept', keptText(place)],
   ]);
   for (const rule of row.rules) {
     const { title, detail, solution } = reason(rule, rules, subjectValues(row));
@@ -77,6 +113,13 @@ function tell(row: AuditRow, rules: Rules | undefined): void {
     if (solution !== '') printLine(`  what to do: ${printable(solution)}`);
   }
   if (row.rules.length === 0) printLine('\nno rule spoke: the outcome itself says why');
+  printLine(`\nprove it: weir audit prove ${row.code} > row.tlog-proof, then weir audit check row.tlog-proof`);
+}
+
+function keptText({ from, receipted, storedAtMs }: Place): string {
+  const at = storedAtMs === undefined ? `at the spoke in ${from}` : `at the hub since ${instant(storedAtMs)}`;
+  if (receipted === undefined) return at;
+  return `${at}, ${receipted ? 'under its signed receipt' : 'not yet under a receipt of the hub'}`;
 }
 
 type SubjectValues = Readonly<Record<'name' | 'version' | 'subject' | 'purl', string>>;

@@ -1,19 +1,26 @@
 // AuditQueryService: rows by filter, rows as they come, and the story behind a request code.
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { AuditQueryService, Filter, StoredRowSchema } from '@weir/proto/weir/console/v1/console_pb.ts';
+import type {
+  AuditQueryService,
+  Filter,
+  StoredRowSchema,
+  TailPosition as WireTailPosition,
+  TailResponseSchema,
+} from '@weir/proto/weir/console/v1/console_pb.ts';
 import { Level as WireLevel } from '@weir/proto/weir/type/v1/type_pb.ts';
-import { hashActor } from '@weir/shared/audit/hash-actor.ts';
+import { LOG_ID_MAX } from '@weir/shared/audit/log-id.ts';
 import type { Level } from '@weir/shared/domain/level.ts';
 import { readRequestCode } from '@weir/shared/domain/request-code.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
-import { TAIL_LIMITS, type TailParts, tailRows } from '../audit/tail.ts';
-import type { AuditStore, RowFilter, StoredRow } from '../store/audit-store.ts';
+import { TAIL_LIMITS, type TailParts, type TailPosition, type TailStep, tailRows } from '../audit/tail.ts';
+import { type AuditStore, type RowFilter, type StoredRow, ROW_FLAGS } from '../store/audit-store.ts';
 import { PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX } from '../store/page.ts';
+import { readIndex, receiptedOf } from './audit-messages.ts';
 import type { OperatorHandlers } from './handler.ts';
 
 const FILTER_CHARS_MAX = 1024;
-const HASHED_ACTOR = /^h:[0-9a-f]{32}$/;
+const PSEUDONYM = /^h:[0-9a-f]{32}$/;
 
 const LEVEL_OF: Readonly<Record<WireLevel, Level | undefined>> = {
   [WireLevel.UNSPECIFIED]: undefined,
@@ -24,26 +31,34 @@ const LEVEL_OF: Readonly<Record<WireLevel, Level | undefined>> = {
 };
 
 export interface AuditQueryParts extends TailParts {
-  readonly store: AuditStore;
+  readonly store: TailParts['store'] & Pick<AuditStore, 'byCode' | 'head'>;
   /** The `rules` layer (JSON bytes) of a bundle, empty when that bundle is not kept. */
   readonly rulesOf: (bundle: string) => Promise<Uint8Array>;
-  /** The salt that hides principals in a unit's rows, undefined for an unknown unit. */
-  readonly saltOf: (unit: string) => Promise<Uint8Array | undefined>;
+  /** Every pseudonym under which a principal stands in a unit's rows; empty for an unknown unit. */
+  readonly pseudonymsOf: (unit: string, name: string) => Promise<readonly string[]>;
 }
 
 export function auditQueryService(parts: AuditQueryParts): OperatorHandlers<typeof AuditQueryService> {
   const { store } = parts;
 
-  /** Rows know principals only by their hash; whoever asks by name must say in which unit. */
+  /** Rows know principals only by pseudonyms; whoever asks by name must say in which unit. */
   async function filterOf(message: Filter | undefined): Promise<RowFilter> {
     const filter = readFilter(message);
-    const { actor, unit } = filter;
-    if (actor === undefined || HASHED_ACTOR.test(actor)) return filter;
-    const salt = unit === undefined ? undefined : await parts.saltOf(unit);
-    if (salt === undefined) {
-      throw new WeirError('invalid_argument', 'a search by principal needs the unit that the principal belongs to');
+    const actor = message?.actor ?? '';
+    if (actor === '') return filter;
+    if (PSEUDONYM.test(actor)) return { ...filter, actors: [actor] };
+    if (filter.unit === undefined) {
+      throw new WeirError('invalid_argument', 'a search by principal needs the unit that the principal belongs to', {
+        next: 'name the unit as well, or give the pseudonym as rows show it (h:…)',
+      });
     }
-    return { ...filter, actor: hashActor(salt, actor) };
+    const found = await parts.pseudonymsOf(filter.unit, actor);
+    if (found.length === 0) {
+      throw new WeirError('invalid_argument', `there is no unit ${filter.unit} whose principals could be searched`, {
+        next: 'see `weir unit list`',
+      });
+    }
+    return { ...filter, actors: found };
   }
 
   return {
@@ -53,11 +68,15 @@ export function auditQueryService(parts: AuditQueryParts): OperatorHandlers<type
       const found = await store.query(await filterOf(filter), { size, cursor: page?.cursor ?? '', oldestFirst });
       return { rows: found.rows.map(encodeRow), nextCursor: found.nextCursor };
     },
-    async *tail({ filter, backlog }, { signal }) {
+    async *tail({ filter, backlog, after }, { signal }) {
       if (backlog > TAIL_LIMITS.backlog) {
         throw new WeirError('invalid_argument', `a backlog has at most ${TAIL_LIMITS.backlog} rows`);
       }
-      for await (const row of tailRows(parts, await filterOf(filter), backlog, signal)) yield { row: encodeRow(row) };
+      if (after.length > TAIL_LIMITS.positions) {
+        throw new WeirError('invalid_argument', `a tail goes on from at most ${TAIL_LIMITS.positions} positions`);
+      }
+      const start = after.length === 0 ? { backlog } : { after: after.map(readPosition) };
+      for await (const step of tailRows(parts, await filterOf(filter), start, signal)) yield encodeStep(step);
     },
     async why({ code }) {
       const read = readRequestCode(code);
@@ -73,7 +92,11 @@ export function auditQueryService(parts: AuditQueryParts): OperatorHandlers<type
         });
       }
       const bundle = bundleOf(row);
-      return { row: encodeRow(row), rules: bundle === '' ? new Uint8Array() : await parts.rulesOf(bundle) };
+      const [head, rules] = await Promise.all([
+        store.head(row.log),
+        bundle === '' ? new Uint8Array() : parts.rulesOf(bundle),
+      ]);
+      return { row: encodeRow(row), rules, receipted: BigInt(head === undefined ? 0 : receiptedOf(head)) };
     },
   };
 }
@@ -84,7 +107,21 @@ function encodeRow(row: StoredRow): MessageInitShape<typeof StoredRowSchema> {
     index: BigInt(row.index),
     row: Uint8Array.from(row.bytes),
     storedAtMs: BigInt(Math.round(row.storedAtMs)),
+    flags: Object.entries(ROW_FLAGS)
+      .filter(([, bit]) => (row.flags & bit) !== 0)
+      .map(([name]) => name),
+    leaf: Uint8Array.from(row.leaf),
   };
+}
+
+function encodeStep(step: TailStep): MessageInitShape<typeof TailResponseSchema> {
+  if (step.kind === 'row') return { row: encodeRow(step.row) };
+  return { positions: step.positions.map(({ log, nextIndex }) => ({ log, nextIndex: BigInt(nextIndex) })) };
+}
+
+function readPosition({ log, nextIndex }: WireTailPosition): TailPosition {
+  if (log.length > LOG_ID_MAX) throw new WeirError('invalid_argument', 'log is too long');
+  return { log, nextIndex: readIndex(nextIndex) };
 }
 
 function readFilter(filter: Filter | undefined): RowFilter {
@@ -94,7 +131,7 @@ function readFilter(filter: Filter | undefined): RowFilter {
     if (filter[name].length > FILTER_CHARS_MAX) throw new WeirError('invalid_argument', `${name} is too long`);
     // A NUL is no text to the database, and no row holds one.
     if (filter[name].includes('\0')) throw new WeirError('invalid_argument', `${name} holds a NUL character`);
-    if (filter[name] !== '') texts[name] = filter[name];
+    if (filter[name] !== '' && name !== 'actor') texts[name] = filter[name];
   }
   const code = filter.code === '' ? undefined : readRequestCode(filter.code);
   if (filter.code !== '' && code === undefined) throw new WeirError('invalid_argument', 'code is no request code');

@@ -106,7 +106,8 @@ export type LeafReader = (log: string, from: number, until: number) => Promise<R
 export interface RowFilter {
   readonly unit?: string;
   readonly spoke?: string;
-  readonly actor?: string;
+  /** Any of these pseudonyms; an empty list matches nothing. */
+  readonly actors?: readonly string[];
   /** Exact purl, or a prefix ending in '*'. */
   readonly purl?: string;
   readonly level?: Level;
@@ -187,6 +188,9 @@ export interface AuditStore {
 
   /** The newest row with this request code. */
   byCode(code: string): Promise<StoredRow | undefined>;
+
+  /** The row with this UUIDv7. */
+  byId(id: string): Promise<StoredRow | undefined>;
 
   /** Makes the partitions that cover these event times; times outside any partition still find the default one. */
   ensurePartitions(fromMs: number, untilMs: number): Promise<void>;

@@ -1,14 +1,14 @@
 // `weir why` with the hub away: asks the spokes of this machine, and reads their logs when they do not run either.
 
-import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { type Rules, rulesSchema } from '@weir/shared/bundle/layers.ts';
 import type { AuditRow } from '@weir/shared/audit/row.ts';
+import { readCheckpoint } from '@weir/shared/audit/tlog/checkpoint.ts';
 import { readRequestCode } from '@weir/shared/domain/request-code.ts';
 import { asWeirError } from '@weir/shared/errors/weir-error.ts';
 import { viewLog } from '../audit/view-log.ts';
 import { viewSpoolDisk } from '../io/spool-disk.ts';
 import { askSpoke, knownSpokeHomes } from './spoke-home.ts';
+import { fileOf, logFoldersIn } from './spoke-logs.ts';
 
 export interface RowAtSpoke {
   readonly row: AuditRow;
@@ -16,6 +16,8 @@ export interface RowAtSpoke {
   readonly rules: Rules | undefined;
   /** Home of the spoke that has the row. */
   readonly from: string;
+  /** Whether the row is under the newest receipt that the spoke has for its log; undefined when that cannot be read. */
+  readonly receipted: boolean | undefined;
 }
 
 export async function whyAtSpokes(text: string): Promise<RowAtSpoke | undefined> {
@@ -23,12 +25,14 @@ export async function whyAtSpokes(text: string): Promise<RowAtSpoke | undefined>
   if (code === undefined) return undefined;
   for (const home of knownSpokeHomes(undefined)) {
     const found = (await fromRunning(home, code)) ?? (await fromDisk(home, code));
-    if (found !== undefined) return { ...found, from: home };
+    if (found !== undefined) return { ...found, from: home, receipted: isReceipted(home, found.row) };
   }
   return undefined;
 }
 
-async function fromRunning(home: string, code: string): Promise<Omit<RowAtSpoke, 'from'> | undefined> {
+type Found = Pick<RowAtSpoke, 'row' | 'rules'>;
+
+async function fromRunning(home: string, code: string): Promise<Found | undefined> {
   try {
     const answer = (await askSpoke(home, `/why?code=${code}`)) as { row: AuditRow; rules: unknown };
     const rules = rulesSchema.safeParse(answer.rules);
@@ -40,13 +44,23 @@ async function fromRunning(home: string, code: string): Promise<Omit<RowAtSpoke,
   }
 }
 
-async function fromDisk(home: string, code: string): Promise<Omit<RowAtSpoke, 'from'> | undefined> {
-  const logs = join(home, 'audit');
-  if (!existsSync(logs)) return undefined;
-  for (const worker of readdirSync(logs)) {
-    const log = await viewLog(viewSpoolDisk(join(logs, worker))).catch(() => undefined);
+async function fromDisk(home: string, code: string): Promise<Found | undefined> {
+  for (const { path } of logFoldersIn(home)) {
+    const log = await viewLog(viewSpoolDisk(path)).catch(() => undefined);
     const found = await log?.findByCode(code);
     if (found !== undefined) return { row: JSON.parse(found.bytes.toString('utf8')) as AuditRow, rules: undefined };
   }
   return undefined;
+}
+
+function isReceipted(home: string, row: AuditRow): boolean | undefined {
+  const folder = logFoldersIn(home).find(({ log }) => log === row.log);
+  if (folder === undefined) return undefined;
+  const receipt = fileOf(folder.path, 'receipt');
+  if (receipt === undefined) return false;
+  try {
+    return row.index < readCheckpoint(receipt).size;
+  } catch {
+    return undefined;
+  }
 }

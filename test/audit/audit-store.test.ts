@@ -2,201 +2,56 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Ingest, createIngest } from '@weir/hub/audit/ingest.ts';
-import { tailRows } from '@weir/hub/audit/tail.ts';
+import { makePartitions } from '@weir/hub/audit/partition-job.ts';
+import { tailRows, type TailStep } from '@weir/hub/audit/tail.ts';
 import { systemClock } from '@weir/hub/io/system-clock.ts';
 import { auditQueryService } from '@weir/hub/rpc/audit-query-service.ts';
-import type { AuditStore, RowFilter, StoredRow } from '@weir/hub/store/audit-store.ts';
-import { createAuditStore } from '@weir/hub/store/postgres/audit-store.ts';
-import type { Pool } from '@weir/hub/store/postgres/pool.ts';
+import { ROW_FLAGS, type RowFilter } from '@weir/hub/store/audit-store.ts';
 import { hashActor } from '@weir/shared/audit/hash-actor.ts';
-import { encodeRow, readRow } from '@weir/shared/audit/row-codec.ts';
-import { type AuditRow, ROW_VERSION, type RowDraft } from '@weir/shared/audit/row.ts';
-import type { RowBatch } from '@weir/shared/wire/audit.ts';
-import { quiet, testPostgres } from '../hub/database.ts';
-import { uncounted } from './doubles.ts';
+import { readRow } from '@weir/shared/audit/row-codec.ts';
+import type { RowDraft } from '@weir/shared/audit/row.ts';
+import { testPostgres } from '../hub/database.ts';
+import { type HubLedger, hubLedger } from './hub-ledger.ts';
 import { refusedDraft, servedDraft } from './sample-rows.ts';
-
-const LOG = 'payments.edge-1.w0.e1';
-const FROM = { unit: 'payments', spoke: 'edge-1' };
-
-function row(index: number, draft: RowDraft = servedDraft(), change: Partial<AuditRow> = {}): Buffer {
-  return encodeRow({ ...draft, v: ROW_VERSION, log: LOG, index, ...FROM, site: 'oslo', ...change });
-}
-
-function batch(firstIndex: number, rows: readonly Uint8Array[], log = LOG): RowBatch {
-  return { log, firstIndex, rows };
-}
-
-function span(from: number, until: number): readonly Buffer[] {
-  return Array.from({ length: until - from }, (_, n) => row(from + n));
-}
-
-interface Ledger {
-  readonly pool: Pool;
-  readonly store: AuditStore;
-  readonly ingest: Ingest;
-}
+import { type SigningLog, type SigningSpoke, signingSpoke } from './signing-spoke.ts';
 
 const server = testPostgres();
+
+interface Ledger extends HubLedger {
+  readonly spoke: SigningSpoke;
+  readonly log: SigningLog;
+  /** Adds these rows to a log and uploads them. */
+  fill(log: SigningLog, drafts: readonly RowDraft[]): Promise<void>;
+}
+
 async function ledger(): Promise<Ledger> {
   const { pool } = await server.migratedPool();
-  const store = createAuditStore(pool);
-  return { pool, store, ingest: createIngest({ store, clock: systemClock, logger: quiet, metrics: uncounted }) };
-}
-
-async function allRows(store: AuditStore): Promise<readonly StoredRow[]> {
-  return store.rowsFrom(LOG, 0, 100_000);
-}
-
-test('a batch is stored byte for byte, and again does nothing', async () => {
-  const { store, ingest } = await ledger();
-  const first = span(0, 10);
-  for (let n = 0; n < 2; n += 1) {
-    const answer = await ingest.take(FROM, batch(0, first));
-    assert.deepEqual(answer, { kind: 'ack', log: LOG, nextIndex: 10, receipt: new Uint8Array() });
-  }
-  // Overlapping: seven known rows and five new ones.
-  const more = [...first.slice(3), ...span(10, 15)];
-  assert.equal((await ingest.take(FROM, batch(3, more))).nextIndex, 15);
-  const kept = await allRows(store);
-  assert.deepEqual(
-    kept.map(({ index }) => index),
-    Array.from({ length: 15 }, (_, n) => n),
-  );
-  assert.deepEqual(Buffer.from(kept[4]?.bytes ?? []), first[4]);
-  assert.equal(await ingest.position(FROM, LOG), 15);
-});
-
-test('a gap is told where to resume, and nothing of it is stored', async () => {
-  const { store, ingest } = await ledger();
-  await ingest.take(FROM, batch(0, span(0, 3)));
-  const answer = await ingest.take(FROM, batch(4, span(4, 6)));
-  assert.deepEqual([answer.kind, answer.kind === 'nack' && answer.code, answer.nextIndex], ['nack', 'gap', 3]);
-  assert.equal((await allRows(store)).length, 3);
-});
-
-test('other bytes for a stored row are a fork: refused, and the first bytes stay', async () => {
-  const { store, ingest } = await ledger();
-  const first = span(0, 3);
-  await ingest.take(FROM, batch(0, first));
-  const answer = await ingest.take(FROM, batch(2, span(2, 5)));
-  assert.equal(answer.kind === 'nack' && answer.code, 'fork');
-  assert.equal((await allRows(store)).length, 3);
-});
-
-test('many hubs that get overlapping batches at once store each row once', async () => {
-  const { pool, store } = await ledger();
-  const all = span(0, 400);
-  const hubs = Array.from({ length: 4 }, () =>
-    createIngest({ store: createAuditStore(pool), clock: systemClock, logger: quiet, metrics: uncounted }),
-  );
-  for (let at = 0; at < all.length; at += 50) {
-    await Promise.all(
-      hubs.map((hub, n) => hub.take(FROM, batch(Math.max(0, at - n), all.slice(Math.max(0, at - n), at + 50)))),
-    );
-  }
-  assert.deepEqual(
-    (await allRows(store)).map(({ bytes }) => Buffer.from(bytes)),
-    all,
-  );
-});
-
-// One ledger for all refusals: none of them may leave a trace.
-let untouched: Promise<Ledger> | undefined;
-const good = row(0);
-const text = good.toString();
-const refusals: readonly (readonly [name: string, batch: RowBatch, code: string])[] = [
-  ['a log of another spoke', batch(0, [good], 'payments.edge-2.w0.e1'), 'wrong_identity'],
-  ['a log of another unit', batch(0, [good], 'research.edge-1.w0.e1'), 'wrong_identity'],
-  ['something that is no log', batch(0, [good], "'; drop table audit_rows; --"), 'wrong_identity'],
-  ['a row that names another unit', batch(0, [row(0, servedDraft(), { unit: 'research' })]), 'wrong_identity'],
-  ['a row that names another spoke', batch(0, [row(0, servedDraft(), { spoke: 'edge-2' })]), 'wrong_identity'],
-  [
-    'a row that names another log',
-    batch(0, [row(0, servedDraft(), { log: 'payments.edge-1.w1.e1' })]),
-    'wrong_identity',
-  ],
-  ['no rows', batch(0, []), 'malformed'],
-  ['a row that is not JSON', batch(0, [good, Buffer.from('{')]), 'malformed'],
-  ['a row of another version', batch(0, [Buffer.from(text.replace('"v":1}', '"v":2}'))]), 'malformed'],
-  ['an index out of order', batch(0, [good, row(2)]), 'malformed'],
-  ['another spelling', batch(0, [Buffer.from(text.replace('{"action"', '{ "action"'))]), 'not_canonical'],
-  [
-    'a duplicate key',
-    batch(0, [Buffer.from(text.replace('"status":200', '"status":200,"status":200'))]),
-    'not_canonical',
-  ],
-  ['a level that its rules do not explain', batch(0, [row(0, { ...refusedDraft(), rules: [] })]), 'unsound'],
-  ['a row beyond the limit', batch(0, [Buffer.alloc(20_000, 0x20)]), 'too_large'],
-  ['too many rows', batch(0, span(0, 257)), 'too_large'],
-];
-for (const [name, bad, code] of refusals) {
-  test(`${name} is refused as ${code}, and nothing is stored`, async () => {
-    untouched ??= ledger();
-    const { store, ingest } = await untouched;
-    const answer = await ingest.take(FROM, bad);
-    assert.equal(answer.kind === 'nack' && answer.code, code);
-    assert.deepEqual(await store.positions(''), []);
-  });
-}
-test('a spoke reads the position of its own logs only', async () => {
-  const { ingest } = await ledger();
-  assert.equal(await ingest.position(FROM, LOG), 0);
-  await assert.rejects(ingest.position({ unit: 'research', spoke: 'edge-1' }, LOG), { code: 'forbidden' });
-});
-
-test('a hub without its database answers unavailable, and takes the batch later', async () => {
-  const { pool, ingest, store } = await ledger();
-  await pool.query('ALTER TABLE audit_rows RENAME TO audit_rows_away');
-  const answer = await ingest.take(FROM, batch(0, span(0, 2)));
-  assert.ok(answer.kind === 'nack' && answer.code === 'unavailable' && answer.retryAfterMs > 0);
-  await pool.query('ALTER TABLE audit_rows_away RENAME TO audit_rows');
-  assert.equal(await store.position(LOG), 0);
-  assert.equal((await ingest.take(FROM, batch(0, span(0, 2)))).kind, 'ack');
-});
-
-test('an overloaded hub says so instead of queueing without end', async () => {
-  const { store } = await ledger();
-  const { promise: held, resolve: release } = Promise.withResolvers<void>();
-  const slow: AuditStore = {
-    ...store,
-    async append(batchRows) {
-      await held;
-      return store.append(batchRows);
+  const spoke = signingSpoke();
+  const hub = hubLedger(pool, [spoke]);
+  await makePartitions(hub.store, systemClock, new AbortController().signal);
+  return {
+    ...hub,
+    spoke,
+    log: spoke.log(),
+    async fill(log, drafts) {
+      const from = log.rows.length;
+      await hub.open(log);
+      log.add(drafts.length, (n) => drafts[n] ?? servedDraft());
+      assert.equal((await hub.upload(log, from)).kind, 'ack');
     },
   };
-  const ingest = createIngest({
-    store: slow,
-    clock: systemClock,
-    logger: quiet,
-    metrics: uncounted,
-    limits: { storing: 1, waiting: 2 },
-  });
-  const logs = ['a', 'b', 'c', 'd', 'e'].map((epoch) => `payments.edge-1.w0.${epoch}`);
-  const answers = logs.map((log) => ingest.take(FROM, batch(0, [row(0, servedDraft(), { log })], log)));
-  const late = await Promise.all(answers.slice(3));
-  for (const answer of late)
-    assert.ok(answer.kind === 'nack' && answer.code === 'overloaded' && answer.retryAfterMs > 0);
-  release();
-  assert.deepEqual(
-    (await Promise.all(answers.slice(0, 3))).map(({ kind }) => kind),
-    ['ack', 'ack', 'ack'],
-  );
-});
+}
+
+function served(count: number): readonly RowDraft[] {
+  return Array.from({ length: count }, () => servedDraft());
+}
 
 test('rows go to the partition of their month; strays move out of the default one when their month is made', async () => {
-  const { pool, store, ingest } = await ledger();
+  const { pool, store, log, fill } = await ledger();
   const now = Date.now();
   const far = '2099-05-05T00:00:00.000Z';
   const drafts = [servedDraft(), servedDraft({ time: far }), servedDraft({ time: '2001-01-01T00:00:00.000Z' })];
-  await ingest.take(
-    FROM,
-    batch(
-      0,
-      drafts.map((draft, n) => row(n, draft)),
-    ),
-  );
+  await fill(log, drafts);
   const placed = async (): Promise<readonly string[]> => {
     const found = await pool.query<{ place: string }>(
       'SELECT tableoid::regclass::text AS place FROM audit_rows ORDER BY index',
@@ -210,8 +65,44 @@ test('rows go to the partition of their month; strays move out of the default on
   await assert.rejects(store.ensurePartitions(0, Number.MAX_SAFE_INTEGER / 10), { code: 'invalid_argument' });
 });
 
+test('the job makes the months around now, and those of strays that are near enough', async () => {
+  const { pool, store, log, fill } = await ledger();
+  const day = 86_400_000;
+  const times = [-390, -100, 10, -900].map((days) => new Date(Date.now() + days * day).toISOString());
+  await fill(
+    log,
+    times.map((time) => servedDraft({ time })),
+  );
+  const inDefault = async (): Promise<readonly number[]> => {
+    const { rows } = await pool.query<{ index: number }>('SELECT index FROM audit_rows_default ORDER BY index');
+    return rows.map(({ index }) => index);
+  };
+  assert.deepEqual(await inDefault(), [0, 1, 3]);
+  await Promise.all([1, 2].map(() => makePartitions(store, systemClock, new AbortController().signal)));
+  assert.deepEqual(await inDefault(), [3]);
+  assert.deepEqual(
+    (await store.rowsFrom(log.id, 0, 10)).map(({ index }) => index),
+    [0, 1, 2, 3],
+  );
+});
+
+test('odd times are flagged and kept: ahead of their arrival, or earlier than the row before', async () => {
+  const { store, log, fill } = await ledger();
+  const at = (minutes: number): RowDraft =>
+    servedDraft({ time: new Date(Date.now() + minutes * 60_000).toISOString() });
+  await fill(log, [at(0), at(4), at(6), at(-1)]);
+  // The first row of a batch is compared with the last one stored.
+  await fill(log, [at(-2), at(1440), at(1441)]);
+  const { ahead, backwards } = ROW_FLAGS;
+  assert.deepEqual(
+    (await store.rowsFrom(log.id, 0, 10)).map(({ flags }) => flags),
+    [0, 0, ahead, backwards, backwards, ahead, ahead],
+  );
+});
+
 test('filters find exactly what matches, in either order, page by page', async () => {
-  const { store, ingest } = await ledger();
+  const { store, spoke, log, fill } = await ledger();
+  const LOG = log.id;
   const start = Date.UTC(2026, 10, 1);
   const drafts = Array.from({ length: 60 }, (_, n) => {
     const make = n % 3 === 0 ? refusedDraft : servedDraft;
@@ -219,15 +110,8 @@ test('filters find exactly what matches, in either order, page by page', async (
     const time = new Date(start + Math.floor(n / 2) * 60_000).toISOString();
     return make({ time, subject: { purl: `pkg:npm/p${n % 5}@1.0.${n}`, digest: '' } });
   });
-  await ingest.take(
-    FROM,
-    batch(
-      0,
-      drafts.map((draft, n) => row(n, draft)),
-    ),
-  );
-  const other = 'payments.edge-1.w1.e1';
-  await ingest.take(FROM, batch(0, [row(0, servedDraft({ action: 'metadata' }), { log: other })], other));
+  await fill(log, drafts);
+  await fill(spoke.log({ worker: 'w1' }), [servedDraft({ action: 'metadata' })]);
 
   const find = async (filter: RowFilter, oldestFirst = true, size = 7): Promise<readonly number[]> => {
     const found: number[] = [];
@@ -260,51 +144,57 @@ test('filters find exactly what matches, in either order, page by page', async (
   assert.deepEqual(await find({ code: drafts[9]?.code ?? '' }), [9]);
   assert.deepEqual(await find({ action: 'metadata' }), [0]);
   assert.deepEqual(await find({ unit: 'research' }), []);
-  assert.deepEqual(await find({ actor: 'h:none' }), []);
+  assert.deepEqual(await find({ actors: ['h:none'] }), []);
   await assert.rejects(store.query({}, { size: 1, cursor: 'x', oldestFirst: true }), { code: 'invalid_argument' });
   assert.equal((await store.byCode(drafts[12]?.code ?? ''))?.index, 12);
   assert.equal(await store.byCode(''), undefined);
 });
 
+function rowOf(step: TailStep): string {
+  return step.kind === 'row' ? `${step.row.log.split('.')[2]}/${step.row.index}` : '';
+}
+
 test('tail tells the newest rows, then each new row once, whichever hub commits it', async () => {
-  const { pool, store, ingest } = await ledger();
-  const elsewhere = createIngest({
-    store: createAuditStore(pool),
-    clock: systemClock,
-    logger: quiet,
-    metrics: uncounted,
-  });
-  await ingest.take(FROM, batch(0, span(0, 5)));
+  const { store, spoke, ingest, replica, open, upload, log, fill } = await ledger();
+  await fill(log, served(5));
   const abort = new AbortController();
   const told: string[] = [];
-  const parts = { store, ingest, clock: systemClock };
-  const following = (async () => {
-    for await (const each of tailRows(parts, { unit: 'payments' }, 2, abort.signal)) {
-      told.push(`${each.log.split('.')[2]}/${each.index}`);
-      if (told.length === 2) await ingest.take(FROM, batch(5, span(5, 7)));
-      if (told.length === 4) {
-        const other = 'payments.edge-1.w1.e1';
-        await elsewhere.take(FROM, batch(0, [row(0, servedDraft(), { log: other })], other));
-        await elsewhere.take({ unit: 'research', spoke: 'r1' }, batch(0, [], 'research.r1.w0.e'));
-      }
-      if (told.length === 5) abort.abort();
+  const elsewhere = replica();
+  const other = spoke.log({ worker: 'w1' });
+  await open(other);
+  for await (const step of tailRows(
+    { store, ingest, clock: systemClock },
+    { unit: 'payments' },
+    { backlog: 2 },
+    abort.signal,
+  )) {
+    if (step.kind !== 'row') continue;
+    told.push(rowOf(step));
+    if (told.length === 2) {
+      log.add(2);
+      await upload(log, 5);
     }
-  })();
-  await following;
+    if (told.length === 4) {
+      other.add(1);
+      assert.equal((await elsewhere.take(spoke, await other.batch(0))).kind, 'ack');
+    }
+    if (told.length === 5) abort.abort();
+  }
   assert.deepEqual(told, ['w0/3', 'w0/4', 'w0/5', 'w0/6', 'w1/0']);
 });
 
 test('a slow follower is told everything', async () => {
-  const { store, ingest } = await ledger();
+  const { store, ingest, log, fill } = await ledger();
   const abort = new AbortController();
   const seen: number[] = [];
   const writing = (async () => {
-    for (let n = 0; n < 1_200; n += 100) await ingest.take(FROM, batch(n, span(n, n + 100)));
+    for (let n = 0; n < 1_200; n += 100) await fill(log, served(100));
   })();
-  for await (const { index } of tailRows({ store, ingest, clock: systemClock }, {}, 0, abort.signal)) {
-    seen.push(index);
+  for await (const step of tailRows({ store, ingest, clock: systemClock }, {}, { backlog: 0 }, abort.signal)) {
+    if (step.kind !== 'row') continue;
+    seen.push(step.row.index);
     if (seen.length % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
-    if (index === 1_199) abort.abort();
+    if (step.row.index === 1_199) abort.abort();
   }
   await writing;
   assert.deepEqual(
@@ -314,10 +204,10 @@ test('a slow follower is told everything', async () => {
 });
 
 test('the query service answers with rows, codes and rules, and refuses what it cannot read', async () => {
-  const { store, ingest } = await ledger();
+  const { store, ingest, log, fill } = await ledger();
   const salt = Buffer.alloc(32, 5);
   const draft = refusedDraft({ actor: { id: hashActor(salt, 'jane'), kind: 'person' } });
-  await ingest.take(FROM, batch(0, [row(0), row(1, draft)]));
+  await fill(log, [servedDraft(), draft]);
   const asked: string[] = [];
   const service = auditQueryService({
     store,
@@ -327,7 +217,7 @@ test('the query service answers with rows, codes and rules, and refuses what it 
       asked.push(bundle);
       return Buffer.from('{}');
     },
-    saltOf: async (unit) => (unit === 'payments' ? salt : undefined),
+    pseudonymsOf: async (unit, name) => (unit === 'payments' ? [hashActor(salt, name)] : []),
   });
   const context = { operator: { id: 'o', name: 'o' }, signal: new AbortController().signal };
   const found = await service.query({ filter: request({ level: 4 }), oldestFirst: false } as never, context);
@@ -369,9 +259,10 @@ test('the query service answers with rows, codes and rules, and refuses what it 
   await assert.rejects(async () => service.query({ page: { size: 1001, cursor: '' } } as never, context), {
     code: 'invalid_argument',
   });
-  const tail = service.tail({ filter: undefined, backlog: 1 } as never, context);
+  const tail = service.tail({ filter: undefined, backlog: 1, after: [] } as never, context);
   for await (const { row: told } of tail) {
-    assert.equal(told?.index, 1n);
+    if (told === undefined) continue;
+    assert.equal(told.index, 1n);
     break;
   }
 });

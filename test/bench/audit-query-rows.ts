@@ -31,7 +31,10 @@ export async function makeRows(pool: Pool, rows: number, print: (line: string) =
       await client.query(definition.replace(' ON ONLY ', ' ON '));
       if (rows > BATCH_ROWS) print(`built ${name}`);
     }
-    await client.query('VACUUM ANALYZE audit_rows');
+    await client.query(
+      `INSERT INTO audit_logs (log, unit, spoke, next_index) SELECT log, unit, spoke, max(index) + 1 FROM audit_rows GROUP BY 1, 2, 3`,
+    );
+    await client.query('VACUUM ANALYZE audit_rows, audit_logs');
   } finally {
     client.release();
   }
@@ -49,7 +52,7 @@ const INSERT = `
         to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), unit), 'UTF8') AS bytes
     FROM (
       SELECT i AS index,
-        to_timestamp(($4::float8 + $5::float8 * i / $3::float8) / 1000) AS at,
+        to_timestamp(floor($4::float8 + $5::float8 * i / $3::float8) / 1000) AS at,
         format('unit-%s', u) AS unit,
         format('unit-%s-%s', u, h % 2) AS spoke,
         format('unit-%s.unit-%s-%s.w%s.e0', u, u, h % 2, h / 2 % 2) AS log,

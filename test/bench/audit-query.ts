@@ -1,12 +1,13 @@
 // `audit-query`: how long the first page of a query takes, for each filter alone, for pairs, and for the cases that are bad
-// for one plan or another: what matches everything, almost nothing, nothing at all, or only what lies far back. The store
+// for one plan or another: what matches everything, almost nothing, nothing at all, or only what lies far back. A page may end early with a cursor, so the
+// time until it is whole is told beside. The store
 // is the hub's own, over rows that `audit-query-rows.ts` makes; `--rows=N` says how many (10,000,000 for the figure).
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEmbeddedPostgres } from '@weir/hub/io/embedded-postgres.ts';
-import type { RowFilter } from '@weir/hub/store/audit-store.ts';
+import type { AuditStore, RowFilter } from '@weir/hub/store/audit-store.ts';
 import { createAuditStore } from '@weir/hub/store/postgres/audit-store.ts';
 import { migrate } from '@weir/hub/store/postgres/migrate.ts';
 import { createPool, type Pool } from '@weir/hub/store/postgres/pool.ts';
@@ -50,38 +51,62 @@ export async function run({ print, flags }: BenchOptions): Promise<BenchResult> 
   }
 }
 
-async function measure(pool: Pool, rows: number, print: (line: string) => void): Promise<BenchResult> {
+export async function measure(pool: Pool, rows: number, print: (line: string) => void): Promise<BenchResult> {
   const store = createAuditStore(pool);
-  const lines: (readonly (string | number)[])[] = [['filter', 'rows found', 'first ms', 'p50 ms']];
-  const firsts: number[] = [];
+  const lines: (readonly (string | number)[])[] = [['filter', 'rows', 'cold ms', 'p50 ms', 'whole page ms']];
+  const cold: number[] = [];
   const medians: number[] = [];
+  const wholes: number[] = [];
   for (const { name, filter, oldestFirst = false } of await questions(pool)) {
     const times: number[] = [];
-    let found = 0;
     for (let turn = 0; turn < REPEATS; turn += 1) {
       const started = performance.now();
-      const page = await store.query(filter, { size: PAGE_ROWS, cursor: '', oldestFirst });
+      await store.query(filter, { size: PAGE_ROWS, cursor: '', oldestFirst });
       times.push(performance.now() - started);
-      found = page.rows.length;
     }
-    firsts.push(times[0] ?? Number.NaN);
+    const whole = await wholePage(store, filter, oldestFirst);
+    cold.push(times[0] ?? Number.NaN);
     medians.push(percentile(times, 0.5));
-    lines.push([name, found, rounded(times[0] ?? Number.NaN), rounded(percentile(times, 0.5))]);
+    wholes.push(whole.ms);
+    lines.push([name, whole.rows, rounded(times[0] ?? Number.NaN), rounded(percentile(times, 0.5)), rounded(whole.ms)]);
   }
   print(table(lines));
   const weir: Figures = {
     rows,
-    questions: firsts.length,
-    first_p50_ms: rounded(percentile(firsts, 0.5)),
-    worst_first_ms: rounded(Math.max(...firsts)),
+    questions: medians.length,
+    p50_ms: rounded(percentile(medians, 0.5)),
     worst_ms: rounded(Math.max(...medians)),
+    worst_cold_ms: rounded(Math.max(...cold)),
+    whole_page_p50_ms: rounded(percentile(wholes, 0.5)),
+    worst_whole_page_ms: rounded(Math.max(...wholes)),
   };
   const held = Math.max(...medians) < AIMS.worst_ms;
   return { bench: 'audit-query', unit: 'worst_ms', weir, peers: {}, ratios: {}, aims: AIMS, held };
 }
 
+/** A page may end early with a cursor: this follows cursors until 100 rows are found, or there are no more. */
+async function wholePage(
+  store: Pick<AuditStore, 'query'>,
+  filter: RowFilter,
+  oldestFirst: boolean,
+): Promise<{ readonly rows: number; readonly ms: number }> {
+  const started = performance.now();
+  let rows = 0;
+  let cursor = '';
+  do {
+    const page = await store.query(filter, { size: PAGE_ROWS - rows, cursor, oldestFirst });
+    rows += page.rows.length;
+    cursor = page.nextCursor;
+  } while (cursor !== '' && rows < PAGE_ROWS);
+  return { rows, ms: performance.now() - started };
+}
+
+function ago(days: number): number {
+  return LAST_MS - days * DAY_MS;
+}
+
 /** Each filter alone (common, rare, absent), then what plans stumble over. */
-async function questions(pool: Pool): Promise<readonly Question[]> {
+export async function questions(pool: Pool): Promise<readonly Question[]> {
   const one = async (where: string, column: string): Promise<string> => {
     const { rows } = await pool.query<{ value: string }>(
       `SELECT ${column} AS value FROM audit_rows WHERE ${where} ORDER BY event_time LIMIT 1`,
@@ -92,7 +117,6 @@ async function questions(pool: Pool): Promise<readonly Question[]> {
   const purl = await one("unit = 'unit-3' AND actor <> ''", 'purl');
   const code = await one("code <> ''", 'code');
   const log = 'unit-7.unit-7-1.w1.e0';
-  const ago = (days: number): number => LAST_MS - days * DAY_MS;
   return [
     { name: 'none', filter: {} },
     { name: 'none, oldest first', filter: {}, oldestFirst: true },
@@ -103,8 +127,8 @@ async function questions(pool: Pool): Promise<readonly Question[]> {
     { name: 'spoke, absent', filter: { spoke: 'nobody' } },
     { name: 'log', filter: { log } },
     { name: 'log, oldest first', filter: { log }, oldestFirst: true },
-    { name: 'actor', filter: { actor: rareActor } },
-    { name: 'actor, absent', filter: { actor: `h:${'0'.repeat(32)}` } },
+    { name: 'actor', filter: { actors: [rareActor] } },
+    { name: 'actor, absent', filter: { actors: [`h:${'0'.repeat(32)}`] } },
     { name: 'purl', filter: { purl } },
     { name: 'purl, absent', filter: { purl: 'pkg:npm/nothing@1.0.0' } },
     { name: 'prefix of everything', filter: { purl: 'pkg:npm/*' } },
@@ -131,8 +155,8 @@ async function questions(pool: Pool): Promise<readonly Question[]> {
     { name: 'window of an hour', filter: { fromMs: ago(1 / 24), untilMs: LAST_MS } },
     { name: 'window far back', filter: { fromMs: ago(300), untilMs: ago(299) } },
     { name: 'window before all', filter: { untilMs: ago(DAYS + 10) } },
-    { name: 'rare actor + unit', filter: { actor: rareActor, unit: 'unit-19' } },
-    { name: 'actor + other unit', filter: { actor: rareActor, unit: 'unit-18' } },
+    { name: 'rare actor + unit', filter: { actors: [rareActor], unit: 'unit-19' } },
+    { name: 'actor + other unit', filter: { actors: [rareActor], unit: 'unit-18' } },
     { name: 'unit + level deny', filter: { unit: 'unit-0', level: 'deny' } },
     { name: 'small unit + level pending', filter: { unit: 'unit-19', level: 'pending' } },
     { name: 'unit + rare rule', filter: { unit: 'unit-0', rule: 'WEIR-RARE-001' } },

@@ -114,9 +114,12 @@ CREATE TABLE audit_pushes (
   PRIMARY KEY (sink, log)
 );
 
--- Every filter finds its first page by an index; rare levels and rules by small partial ones.
-CREATE INDEX audit_rows_by_spoke ON audit_rows (spoke, event_time, log, index);
+-- Every filter finds its first page by an index; rare levels, rules, actions and outcomes by small partial ones. A spoke's
+-- name is looked up together with its unit, whose other spokes may have many more rows.
+CREATE INDEX audit_rows_by_spoke ON audit_rows (spoke, unit, event_time, log, index);
 CREATE INDEX audit_rows_by_actor ON audit_rows (actor, event_time, log, index) WHERE actor <> '';
 CREATE INDEX audit_rows_by_level ON audit_rows (level, event_time, log, index) WHERE level > 0;
 CREATE INDEX audit_rows_with_rules ON audit_rows (event_time, log, index) WHERE rules <> '{}';
 CREATE INDEX audit_rows_by_rule ON audit_rows USING gin (rules) WHERE rules <> '{}';
+CREATE INDEX audit_rows_by_action ON audit_rows (action, event_time, log, index) WHERE action <> 'install' AND action <> 'metadata';
+CREATE INDEX audit_rows_by_outcome ON audit_rows (outcome, event_time, log, index) WHERE outcome <> 'served';

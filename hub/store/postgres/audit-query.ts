@@ -1,41 +1,139 @@
 // Questions over stored rows. Every statement is unnamed, so that it is planned for the values it is asked with: a rule that
 // half of the rows have and one that five have need different plans, and a plan kept for both would be wrong for one.
+//
+// No index serves every pair of filters: a unit's rows and a rule's rows may be many each and have none in common. So a page
+// is looked for in windows that grow from its beginning while they are quick, and it ends early, with a cursor, when looking
+// further would take long.
 
+import { performance } from 'node:perf_hooks';
 import { LEVELS } from '@weir/shared/domain/level.ts';
+import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { RowFilter, RowPage, StoredRow } from '../audit-store.ts';
-import { cutPage, decodeCursor, type PageRequest } from '../page.ts';
-import type { Queryable } from './pool.ts';
+import { type CursorPart, decodeCursor, encodeCursor, type PageRequest } from '../page.ts';
+import { type Queryable, sqlState } from './pool.ts';
 import { ROW_COLUMNS, type StoredColumns, storedRow } from './stored-row.ts';
+
+export const QUERY_LIMITS = {
+  /** A page ends when looking for its rows has taken this long; the window under way is finished first. */
+  searchMs: 50,
+  /** What one window should take; the next is made wider or narrower for it. */
+  windowMs: 20,
+  /** How many times wider than the one before a window may be. */
+  growth: 16,
+} as const;
 
 /** A row's id begins with the time at which it was made; what it claims as its time may differ by this. */
 const ID_TIME_SLACK_MS = 5_000;
+const QUERY_CANCELED = '57014';
+
+/** What rows are sorted by first: the time they claim, and within one log its own order, whatever its clock did. */
+interface Order {
+  readonly key: 'event_time' | 'index';
+  /** All sort columns, with what their parameters are cast to. */
+  readonly columns: string;
+  /** First window: a minute of event time, or so many rows of a log. */
+  readonly span: number;
+  /** Of the parts of a cursor: one for each sort column. */
+  readonly kinds: readonly ('string' | 'number')[];
+  /** A bound of the key as a parameter. */
+  value(bound: number): Date | number;
+  cursorOf(row: StoredColumns): readonly CursorPart[];
+  /** Cursor after which come all rows with a key from `bound` on (ascending), or below it (descending). */
+  cursorAt(bound: number, ascending: boolean): readonly CursorPart[];
+}
+
+const BY_TIME: Order = {
+  key: 'event_time',
+  columns: 'event_time, log, index',
+  span: 60_000,
+  kinds: ['string', 'string', 'number'],
+  value: (bound) => new Date(bound),
+  cursorOf: (row) => [row.event_time.toISOString(), row.log, row.index],
+  cursorAt: (bound) => [new Date(bound).toISOString(), '', -1],
+};
+
+const BY_INDEX: Order = {
+  key: 'index',
+  columns: 'index',
+  span: 4_096,
+  kinds: ['number'],
+  value: (bound) => bound,
+  cursorOf: (row) => [row.index],
+  cursorAt: (bound, ascending) => [ascending ? bound - 1 : bound],
+};
 
 export async function queryRows(
   database: Queryable,
   filter: RowFilter,
-  { size, cursor, oldestFirst }: PageRequest & { readonly oldestFirst: boolean },
+  page: PageRequest & { readonly oldestFirst: boolean },
 ): Promise<RowPage> {
-  const after = decodeCursor(cursor, ['string', 'string', 'number']);
-  const { conditions, values } = where(filter);
-  if (after !== undefined) {
-    values.push(...after);
-    const [time, log, index] = [values.length - 2, values.length - 1, values.length];
-    conditions.push(
-      `(event_time, log, index) ${oldestFirst ? '>' : '<'} ($${time}::timestamptz, $${log}::text, $${index}::bigint)`,
-    );
+  try {
+    return await search(database, filter, page);
+  } catch (thrown) {
+    if (sqlState(thrown) !== QUERY_CANCELED) throw thrown;
+    throw new WeirError('timeout', 'the database took too long over this question', {
+      cause: thrown,
+      retry: 'later',
+      next: 'ask for a shorter time (--from, --until) or add a filter: unit, spoke, log or actor narrow it most',
+    });
   }
-  values.push(size + 1);
-  const order = oldestFirst ? 'ASC' : 'DESC';
-  const { rows } = await database.query<StoredColumns>(
-    `SELECT ${ROW_COLUMNS} FROM audit_rows
-     ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
-     ORDER BY event_time ${order}, log ${order}, index ${order} LIMIT $${values.length}`,
-    values,
-  );
-  const page = cutPage(rows, size, (last) => [last.event_time.toISOString(), last.log, last.index]);
-  return { rows: page.items.map(storedRow), nextCursor: page.nextCursor };
 }
 
+async function search(
+  database: Queryable,
+  filter: RowFilter,
+  { size, cursor, oldestFirst: ascending }: PageRequest & { readonly oldestFirst: boolean },
+): Promise<RowPage> {
+  const order = filter.log === undefined ? BY_TIME : BY_INDEX;
+  const after = decodeCursor(cursor, order.kinds);
+  const behind = (conditions: Conditions): Conditions =>
+    after === undefined
+      ? conditions
+      : and(conditions, (...places) => `(${order.columns}) ${ascending ? '>' : '<'} (${places.join(', ')})`, ...after);
+  const matching = behind(await conditionsOf(database, filter));
+  const existing = behind(boundsOf(filter));
+  const direction = ascending ? 'ASC' : 'DESC';
+
+  const found: StoredColumns[] = [];
+  const started = performance.now();
+  // Every row before this key, in the order asked for, has been looked at.
+  let reached: number | undefined;
+  for (let span = order.span, empty = true; ; ) {
+    const asked = performance.now();
+    if (empty) {
+      // Windows begin where there are rows at all, and not in a hole of a week or of years.
+      const left =
+        reached === undefined
+          ? existing
+          : and(existing, (place) => beyond(order, place, ascending), order.value(reached));
+      const edge = await firstKey(database, { order, conditions: left, direction });
+      if (edge === undefined) return { rows: found.map(storedRow), nextCursor: '' };
+      reached = ascending ? edge : edge + 1;
+    }
+    const near: number = reached ?? 0;
+    reached = ascending ? near + span : near - span;
+    const window = and(
+      matching,
+      (low, high) => `${order.key} >= ${low} AND ${order.key} < ${high}`,
+      order.value(Math.min(near, reached)),
+      order.value(Math.max(near, reached)),
+    );
+    const rows = await rowsWithin(database, { order, conditions: window, direction, limit: size + 1 - found.length });
+    found.push(...rows);
+    if (found.length > size) {
+      const kept = found.slice(0, size);
+      const last = kept.at(-1);
+      return { rows: kept.map(storedRow), nextCursor: last === undefined ? '' : encodeCursor(order.cursorOf(last)) };
+    }
+    const now = performance.now();
+    if (now - started > QUERY_LIMITS.searchMs) {
+      return { rows: found.map(storedRow), nextCursor: encodeCursor(order.cursorAt(reached, ascending)) };
+    }
+    empty = rows.length === 0;
+    const factor = QUERY_LIMITS.windowMs / Math.max(now - asked, 0.5);
+    span = Math.max(1, Math.round(span * Math.min(QUERY_LIMITS.growth, Math.max(1 / QUERY_LIMITS.growth, factor))));
+  }
+}
 /** The newest row with this request code. */
 export async function rowByCode(database: Queryable, code: string): Promise<StoredRow | undefined> {
   if (code === '') return undefined;
@@ -57,29 +155,99 @@ export async function rowById(database: Queryable, id: string): Promise<StoredRo
   return rows[0] === undefined ? undefined : storedRow(rows[0]);
 }
 
-function where(filter: RowFilter): { readonly conditions: string[]; readonly values: unknown[] } {
-  const conditions: string[] = [];
-  const values: unknown[] = [];
-  const add = (condition: (place: string) => string, value: unknown): void => {
-    values.push(value);
-    conditions.push(condition(`$${values.length}`));
-  };
-  for (const column of ['unit', 'spoke', 'actor', 'code', 'log', 'action', 'outcome'] as const) {
-    const value = filter[column];
-    if (value !== undefined) add((place) => `${column} = ${place}`, value);
+interface Conditions {
+  readonly texts: readonly string[];
+  readonly values: readonly unknown[];
+}
+
+const NO_CONDITIONS: Conditions = { texts: [], values: [] };
+
+/** One condition more; `text` is given the places of its values. */
+function and({ texts, values }: Conditions, text: (...places: string[]) => string, ...more: unknown[]): Conditions {
+  const places = more.map((_, at) => `$${values.length + at + 1}`);
+  return { texts: [...texts, text(...places)], values: [...values, ...more] };
+}
+
+function whereText({ texts }: Conditions): string {
+  return texts.length === 0 ? '' : `WHERE ${texts.join(' AND ')}`;
+}
+
+/** Claimed times are the whole filter's part that every row has an index for. */
+function boundsOf({ log, fromMs, untilMs }: RowFilter): Conditions {
+  let conditions = NO_CONDITIONS;
+  if (log !== undefined) conditions = and(conditions, (place) => `log = ${place}`, log);
+  if (fromMs !== undefined) conditions = and(conditions, (place) => `event_time >= ${place}`, new Date(fromMs));
+  if (untilMs !== undefined) conditions = and(conditions, (place) => `event_time < ${place}`, new Date(untilMs));
+  return conditions;
+}
+
+async function conditionsOf(database: Queryable, filter: RowFilter): Promise<Conditions> {
+  let conditions = boundsOf(filter);
+  const unit = filter.unit ?? (filter.spoke === undefined ? undefined : await onlyUnitOf(database, filter.spoke));
+  for (const [column, value] of Object.entries({
+    unit,
+    spoke: filter.spoke,
+    code: filter.code,
+    action: filter.action,
+    outcome: filter.outcome,
+  })) {
+    if (value !== undefined) conditions = and(conditions, (place) => `${column} = ${place}`, value);
   }
-  if (filter.purl?.endsWith('*') === true) {
-    const prefix = filter.purl.slice(0, -1);
-    add((place) => `purl >= ${place}`, prefix);
+  const { actors, purl, level, rule } = filter;
+  if (actors?.length === 1) conditions = and(conditions, (place) => `actor = ${place} AND actor <> ''`, actors[0]);
+  else if (actors !== undefined) conditions = and(conditions, (place) => `actor = ANY (${place}::text[])`, actors);
+  if (purl?.endsWith('*') === true) {
+    const prefix = purl.slice(0, -1);
     // Purls are printable ASCII compared byte by byte: the next character after '~' ends every continuation.
-    add((place) => `purl < ${place}`, `${prefix}\u007f`);
-  } else if (filter.purl !== undefined) {
-    add((place) => `purl = ${place}`, filter.purl);
+    conditions = and(conditions, (from, end) => `purl >= ${from} AND purl < ${end}`, prefix, `${prefix}\u007f`);
+  } else if (purl !== undefined) {
+    conditions = and(conditions, (place) => `purl = ${place}`, purl);
   }
-  if (filter.level !== undefined) add((place) => `level = ${place}`, LEVELS.indexOf(filter.level));
+  if (level !== undefined) conditions = and(conditions, (place) => `level = ${place}`, LEVELS.indexOf(level));
   // The second half is implied by the first, and opens the indexes over rows that have rules.
-  if (filter.rule !== undefined) add((place) => `rules @> ARRAY[${place}::text] AND rules <> '{}'`, filter.rule);
-  if (filter.fromMs !== undefined) add((place) => `event_time >= ${place}`, new Date(filter.fromMs));
-  if (filter.untilMs !== undefined) add((place) => `event_time < ${place}`, new Date(filter.untilMs));
-  return { conditions, values };
+  if (rule !== undefined)
+    conditions = and(conditions, (place) => `rules @> ARRAY[${place}::text] AND rules <> '{}'`, rule);
+  return conditions;
+}
+
+/** Most spokes' names are in one unit alone, and rows are indexed by both; undefined when several units have one. */
+async function onlyUnitOf(database: Queryable, spoke: string): Promise<string | undefined> {
+  const { rows } = await database.query<{ unit: string }>(
+    'SELECT DISTINCT unit FROM audit_logs WHERE spoke = $1 LIMIT 2',
+    [spoke],
+  );
+  return rows.length === 1 ? rows[0]?.unit : undefined;
+}
+
+/** Where a window that follows `place` may begin. */
+function beyond({ key }: Order, place: string, ascending: boolean): string {
+  return `${key} ${ascending ? '>=' : '<'} ${place}`;
+}
+
+interface Search {
+  readonly order: Order;
+  readonly conditions: Conditions;
+  readonly direction: 'ASC' | 'DESC';
+}
+
+/** Key of the first row that there is, whatever else a filter asks of it. */
+async function firstKey(database: Queryable, { order, conditions, direction }: Search): Promise<number | undefined> {
+  const { rows } = await database.query<{ key: Date | number }>(
+    `SELECT ${order.key} AS key FROM audit_rows ${whereText(conditions)} ORDER BY ${order.key} ${direction} LIMIT 1`,
+    [...conditions.values],
+  );
+  return rows[0] === undefined ? undefined : Number(rows[0].key);
+}
+
+async function rowsWithin(
+  database: Queryable,
+  { order, conditions, direction, limit }: Search & { readonly limit: number },
+): Promise<readonly StoredColumns[]> {
+  const sorted = order.columns.replaceAll(',', ` ${direction},`);
+  const { rows } = await database.query<StoredColumns>(
+    `SELECT ${ROW_COLUMNS} FROM audit_rows ${whereText(conditions)} ORDER BY ${sorted} ${direction}
+     LIMIT $${conditions.values.length + 1}`,
+    [...conditions.values, limit],
+  );
+  return rows;
 }

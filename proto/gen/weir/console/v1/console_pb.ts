@@ -1855,7 +1855,8 @@ export const FleetViewService: GenService<{
  */
 export const AuditQueryService: GenService<{
   /**
-   * Rows, newest first unless asked otherwise, keyset-paged.
+   * Rows, newest first unless asked otherwise, keyset-paged. A page may have fewer rows than were asked for, even none, when
+   * finding more would take long: only an empty cursor says that there are no more. Rows of one log come in its own order.
    *
    * @generated from rpc weir.console.v1.AuditQueryService.Query
    */
