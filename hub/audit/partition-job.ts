@@ -27,7 +27,8 @@ export async function makePartitions(
   await store.ensurePartitions(now - PARTITION_LIMITS.backMs, now + PARTITION_LIMITS.aheadMs);
   for (const month of await store.strayMonths()) {
     if (signal.aborted) return;
-    if (month < now - PARTITION_LIMITS.strayBackMs || month > now + PARTITION_LIMITS.strayAheadMs) continue;
+    const recent = month + PARTITION_LIMITS.backMs >= now - PARTITION_LIMITS.strayBackMs;
+    if (!recent || month > now + PARTITION_LIMITS.strayAheadMs) continue;
     await store.ensurePartitions(month, month);
   }
 }
