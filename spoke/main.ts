@@ -8,6 +8,7 @@ import { aggregateMetrics, createMetrics, type RegistryMetrics } from '@weir/sha
 import type { SpoolDisk } from './audit/spool-disk.ts';
 import type { SpokeConfig } from './config.ts';
 import type { Crew, Worker } from './crew.ts';
+import { openCacheKeeper } from './io/cache-keeper.ts';
 import { createIdentityStore } from './io/identity-store.ts';
 import { openSpoolDisk } from './io/spool-disk.ts';
 import { systemClock, threadClock } from './io/system-clock.ts';
@@ -91,8 +92,9 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
     };
   }
 
-  function workersApart({ policy, hubClock }: LeadParts): Promise<Crew> {
-    return startWorkerProcesses({
+  async function workersApart({ policy, hubClock }: LeadParts): Promise<Crew> {
+    const keeper = await openCacheKeeper({ ...each, cacheBytes: config.limits.cache_bytes });
+    const crew = await startWorkerProcesses({
       ...each,
       count: workers,
       ...config.listen,
@@ -106,14 +108,25 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
         hubTime: hubClock.note(),
         restarted,
       }),
-      answers: () => ({}),
+      answers: (name) => keeper.answers(name),
+      began: (name, pid, peer) => keeper.attach(name, pid, peer),
       async welcome(worker) {
         const note = hubClock.note();
         if (note !== undefined) worker.heard(note);
         // What became active while it started.
         if (policy.holder.current() !== null) await worker.load();
       },
-      ended: () => undefined,
+      ended: (name) => keeper.detach(name),
+    }).catch(async (thrown: unknown) => {
+      await keeper.close();
+      throw thrown;
     });
+    return {
+      ...crew,
+      async close() {
+        await crew.close();
+        await keeper.close();
+      },
+    };
   }
 }

@@ -9,6 +9,7 @@ import { createMetrics } from '@weir/shared/telemetry/metrics.ts';
 import type { SpokeConfig } from './config.ts';
 import { createHubClock, type HubTimeNote } from './hub-clock.ts';
 import { openBundleStore } from './io/bundle-store.ts';
+import { distantKeepers } from './io/cache-keeper.ts';
 import { createHubChannel } from './io/hub-channel.ts';
 import { createIdentityStore } from './io/identity-store.ts';
 import { createPeer, type PeerChannel } from './io/peer.ts';
@@ -17,7 +18,7 @@ import { systemClock, threadClock } from './io/system-clock.ts';
 import { systemRandom } from './io/system-random.ts';
 import { workerAnswers } from './io/worker-link.ts';
 import { createPolicy } from './policy.ts';
-import { startWorker, type StartedWorker } from './worker.ts';
+import { startWorker, type StartedWorker, type WorkerOptions } from './worker.ts';
 
 /** What a worker is told first. */
 export interface StartOrder {
@@ -32,7 +33,7 @@ export interface StartOrder {
   readonly restarted: string;
 }
 
-async function start(order: StartOrder): Promise<StartedWorker> {
+async function start(order: StartOrder, keepers: WorkerOptions['keepers']): Promise<StartedWorker> {
   const { name, workers, home, config, logLevel, hubTime, restarted } = order;
   const identities = createIdentityStore(home);
   const identity = identities.read();
@@ -84,6 +85,7 @@ async function start(order: StartOrder): Promise<StartedWorker> {
         logger.error({ reason: describeThrown(thrown) }, 'the renewed certificate could not be read');
       }
     },
+    ...(keepers === undefined ? {} : { keepers }),
     hubClock,
     clock,
     random: systemRandom,
@@ -120,16 +122,20 @@ const channel: PeerChannel = {
   send: (message, done) => void process.send?.(message, undefined, undefined, done),
   on: process.on.bind(process),
 };
-createPeer(channel, {
-  ...workerAnswers(running),
-  async start(order: StartOrder) {
-    worker = await start(order);
-  },
-  async close() {
-    await running().close();
-    // After the answer has left.
-    setImmediate(() => process.disconnect?.());
-  },
-});
+const keepers = distantKeepers();
+keepers.over(
+  createPeer(channel, {
+    ...keepers.answers,
+    ...workerAnswers(running),
+    async start(order: StartOrder) {
+      worker = await start(order, keepers);
+    },
+    async close() {
+      await running().close();
+      // After the answer has left.
+      setImmediate(() => process.disconnect?.());
+    },
+  }),
+);
 // Without its lead a worker would enforce what may have been revoked, and keep port and log from the next start.
 process.on('disconnect', () => process.exit(worker === undefined ? 1 : 0));

@@ -18,6 +18,8 @@ import type { BundleHolder } from './bundle/active-bundle.ts';
 import type { SpokeConfig } from './config.ts';
 import type { Worker } from './crew.ts';
 import type { HubClock } from './hub-clock.ts';
+import { cacheFolders } from './io/cache-keeper.ts';
+import type { BlobKeeper, DocumentKeeper } from './io/cache-share.ts';
 import { openArtifactCache } from './io/artifact-cache.ts';
 import { createArtifactSource } from './io/artifact-source.ts';
 import { createAuditUplink } from './io/audit-uplink.ts';
@@ -54,6 +56,8 @@ export interface WorkerOptions {
   readonly load: Worker['load'];
   /** Takes the certificate that the identity file has now. */
   readonly renewed: () => void;
+  /** Who keeps the cache folders; this worker itself when absent. */
+  readonly keepers?: { readonly blobs: BlobKeeper; readonly documents: DocumentKeeper };
   readonly hubClock: HubClock;
   readonly clock: Clock;
   readonly random: Random;
@@ -104,8 +108,11 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
       metrics,
     });
     closers.push(() => upstream.close());
+    const folders = cacheFolders(home);
+    const { keepers } = options;
     const cache = await openArtifactCache({
-      folder: join(home, 'cache', 'artifacts'),
+      folder: folders.artifacts,
+      ...(keepers === undefined ? {} : { keeper: keepers.blobs }),
       limits: { totalBytes: config.limits.cache_bytes },
       logger,
       metrics,
@@ -113,7 +120,8 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
     closers.push(() => cache.close());
     const documents = await openMetadataCache<Releases>({
       upstream,
-      folder: join(home, 'cache', 'metadata'),
+      folder: folders.documents,
+      ...(keepers === undefined ? {} : { keeper: keepers.documents }),
       limits: {
         freshMs: config.limits.metadata_fresh_s * 1000,
         staleMs: config.limits.metadata_stale_s * 1000,

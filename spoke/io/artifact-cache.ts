@@ -11,6 +11,7 @@ import type { Metrics } from '@weir/shared/ports/metrics.ts';
 import { ArtifactFill, type Verified } from './artifact-fill.ts';
 import { BlobStore, keyText } from './blob-store.ts';
 import type { ByteSource } from './byte-source.ts';
+import type { BlobKeeper } from './cache-share.ts';
 import { type Disk, diskFault, nodeDisk } from './disk.ts';
 import { ARTIFACT_CACHE_LIMITS, type ArtifactCacheLimits } from './io-limits.ts';
 import { hasPromise, type PromisedDigests } from './promise-check.ts';
@@ -48,8 +49,9 @@ export interface Artifact extends ByteSource {
 }
 
 export interface ArtifactCacheOptions {
-  /** Owned by this process alone. */
   readonly folder: string;
+  /** Who keeps the folder when it is not this process. */
+  readonly keeper?: BlobKeeper;
   readonly limits?: Partial<ArtifactCacheLimits>;
   readonly disk?: Disk;
   readonly logger: Logger;
@@ -74,20 +76,21 @@ export interface ArtifactCache {
 }
 
 const FLUSH_MS = 5 * 60_000;
-/** Part of the cache that is given up when the disk is full before the cache is. */
-const RELIEF_SHARE = 10;
+/** How often the keeper of a shared cache hears what was read. */
+const TELL_USE_MS = 5_000;
 
 /** Opens the cache in its folder. @throws WeirError `resource_exhausted` or `unavailable` when the folder is unusable */
 export async function openArtifactCache(options: ArtifactCacheOptions): Promise<ArtifactCache> {
   const { folder, logger, metrics, disk = nodeDisk } = options;
   const limits: ArtifactCacheLimits = { ...ARTIFACT_CACHE_LIMITS, ...options.limits };
-  const store = new BlobStore({ folder, disk, limits, logger, metrics });
+  const keeper = options.keeper === undefined ? {} : { keeper: options.keeper };
+  const store = new BlobStore({ folder, disk, limits, logger, metrics, ...keeper });
   await store.start();
   const fills = new Map<string, ArtifactFill>();
   const endings = new Set<Promise<void>>();
   let closed = false;
   let made = 0;
-  const flushing = setInterval(() => void store.flush(), FLUSH_MS);
+  const flushing = setInterval(() => void store.flush(), options.keeper === undefined ? FLUSH_MS : TELL_USE_MS);
   flushing.unref();
 
   function startFill(key: string, request: ArtifactRequest): ArtifactFill {
@@ -114,12 +117,12 @@ export async function openArtifactCache(options: ArtifactCacheOptions): Promise<
         publish: async (verified, bytes) => {
           if (keep) await publish(key, verified, temporaryPath, bytes);
           else if (bytes === undefined) await disk.remove(temporaryPath).catch(ignore);
-          store.index.release(fill.takeReservation());
+          store.release(fill.takeReservation());
         },
         onEnded: () => {
           fills.delete(key);
           metrics.gauge('weir_spoke_cache_fills', fills.size);
-          store.index.release(fill.takeReservation());
+          store.release(fill.takeReservation());
         },
       },
       request.open,
@@ -160,7 +163,7 @@ export async function openArtifactCache(options: ArtifactCacheOptions): Promise<
   }
 
   function relieveIfFull({ detail }: Pick<WeirError, 'detail'>): void {
-    if (detail['fault'] === 'disk_full') store.relieve(store.index.storedBytes / RELIEF_SHARE);
+    if (detail['fault'] === 'disk_full') store.relieve();
   }
 
   function onFailure(error: unknown, request: ArtifactRequest): void {

@@ -27,7 +27,7 @@ export interface FillOptions {
   /** Artifacts known to be no larger are held in memory until they are stored. */
   readonly memoryBytesMax: number;
   /** Sets room for so many more bytes aside. @throws WeirError */
-  readonly reserve: (bytes: number) => void;
+  readonly reserve: (bytes: number) => void | Promise<void>;
   /**
    * Takes the verified bytes over, as the temporary file or, when given, as a buffer; must not throw. Readers have been
    * served by then.
@@ -144,7 +144,7 @@ export class ArtifactFill {
         return;
       }
       try {
-        this.#agreeOnSize(response.size);
+        await this.#agreeOnSize(response.size);
         if (this.#size !== null && this.#size <= this.#options.memoryBytesMax) {
           this.#memory = Buffer.allocUnsafeSlow(this.#size);
         } else {
@@ -196,7 +196,7 @@ export class ArtifactFill {
       const end = this.#written + chunk.length;
       if (this.#size !== null && end > this.#size) throw lengthFault(this.#size, end);
       if (end > artifactBytesMax) throw tooLarge(artifactBytesMax);
-      this.#reserveUpTo(end);
+      await this.#reserveUpTo(end);
       if (this.#memory !== undefined) {
         chunk.copy(this.#memory, this.#written);
         check.update(chunk);
@@ -210,18 +210,18 @@ export class ArtifactFill {
     }
   }
 
-  #agreeOnSize(announced: number | null): void {
+  async #agreeOnSize(announced: number | null): Promise<void> {
     if (announced !== null && (!Number.isSafeInteger(announced) || announced < 0)) throw lengthFault(0, 0);
     if (announced !== null && this.#size !== null && announced !== this.#size) throw lengthFault(this.#size, announced);
     this.#size ??= announced;
     if (this.#size === null) return;
     if (this.#size > this.#options.artifactBytesMax) throw tooLarge(this.#options.artifactBytesMax);
-    this.#reserveUpTo(this.#size);
+    await this.#reserveUpTo(this.#size);
   }
 
-  #reserveUpTo(bytes: number): void {
+  async #reserveUpTo(bytes: number): Promise<void> {
     if (bytes <= this.#reserved) return;
-    this.#options.reserve(bytes - this.#reserved);
+    await this.#options.reserve(bytes - this.#reserved);
     this.#reserved = bytes;
   }
 

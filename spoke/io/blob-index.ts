@@ -46,6 +46,10 @@ export class BlobIndex {
     return this.#blobs.has(hex);
   }
 
+  get(hex: string): Blob | undefined {
+    return this.#blobs.get(hex);
+  }
+
   /** Oldest first. */
   blobs(): Iterable<Blob> {
     return this.#blobs.values();

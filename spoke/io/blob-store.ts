@@ -3,7 +3,10 @@
 // Durability: blobs and journal are not synced, because a lost cache entry costs one download. What a crash or a foreign
 // hand leaves behind is found instead: temporary files and blobs without a key are removed at start, a journal line that
 // does not parse is skipped, and the first use of every key after a start hashes the file again and compares it with the
-// digests promised now; a file that does not match is removed and fetched anew. One folder belongs to one process.
+// digests promised now; a file that does not match is removed and fetched anew.
+//
+// One folder has one keeper, which alone writes the journal and removes files. A store that is given a keeper only adds files
+// and says so; its own picture of the folder is as good as the last word that it heard.
 
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
@@ -12,7 +15,8 @@ import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
 import { type Blob, BlobIndex, type BlobIndexLimits } from './blob-index.ts';
 import type { ByteSource } from './byte-source.ts';
-import { type Disk, diskFault, readWholeFile } from './disk.ts';
+import type { BlobKeeper, BlobNote } from './cache-share.ts';
+import { type Disk, diskFault, isMissing, readWholeFile } from './disk.ts';
 import { OpenFiles } from './open-files.ts';
 import { PromiseCheck, type PromisedDigests } from './promise-check.ts';
 
@@ -22,8 +26,16 @@ export interface BlobStoreOptions {
   readonly limits: BlobIndexLimits & { readonly openFiles: number };
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** Who keeps the folder when it is not this process. */
+  readonly keeper?: BlobKeeper;
+  /** Hears, as the keeper, of every change that others do not know of yet. */
+  readonly onNote?: (note: BlobNote) => void;
 }
 
+/** Part of the cache that is given up when the disk is full before the cache is. */
+const RELIEF_SHARE = 10;
+/** The keeper sees to the limits. */
+const UNLIMITED: BlobIndexLimits = { totalBytes: Number.POSITIVE_INFINITY, entries: Number.POSITIVE_INFINITY };
 const HEX = /^[0-9a-f]{64}$/;
 const JOURNAL_BYTES_MAX = 512 << 20;
 const CHECK_CHUNK_BYTES = 1 << 20;
@@ -40,20 +52,28 @@ export class BlobStore {
   #lines: string[] = [];
   #writing: Promise<void> = Promise.resolve();
   #changedSinceSnapshot = false;
+  /** Read since the keeper was last told. */
+  readonly #used = new Set<string>();
 
   constructor(options: BlobStoreOptions) {
     this.#options = options;
-    this.index = new BlobIndex(options.limits);
+    this.index = new BlobIndex(options.keeper === undefined ? options.limits : UNLIMITED);
     this.#files = new OpenFiles(options.disk, options.limits.openFiles);
     this.#journalPath = join(options.folder, 'index.jsonl');
   }
 
   /** Reads the journal, removes what it does not know, and writes it anew. @throws WeirError when the folder is unusable */
   async start(): Promise<void> {
-    const { disk, folder, logger } = this.#options;
+    const { disk, folder, logger, keeper } = this.#options;
     try {
       await disk.makeFolder(this.temporaryFolder);
       await disk.makeFolder(join(folder, 'blobs', 'sha256'));
+      if (keeper !== undefined) {
+        keeper.listen((note) => this.#apply(note));
+        this.#load(await readWholeFile(disk, this.#journalPath, JOURNAL_BYTES_MAX));
+        this.#report();
+        return;
+      }
       for (const name of await disk.list(this.temporaryFolder)) await disk.remove(join(this.temporaryFolder, name));
       const skipped = this.#load(await readWholeFile(disk, this.#journalPath, JOURNAL_BYTES_MAX));
       const orphans = await this.#removeOrphans();
@@ -84,20 +104,22 @@ export class BlobStore {
       }
       const open = await this.#files.take(blob.hex, this.#pathOf(blob.hex));
       this.index.touch(blob);
-      this.#changedSinceSnapshot = true;
+      if (this.#options.keeper === undefined) this.#changedSinceSnapshot = true;
+      else this.#used.add(blob.hex);
       return new StoredBlob(blob, open.file, this.#options.disk, () => {
         blob.pins -= 1;
         open.give();
       });
     } catch (error) {
       blob.pins -= 1;
-      this.#discard(blob, describeThrown(error));
+      if (!this.#hasVanished(blob, error)) this.#discard(blob, describeThrown(error));
       return undefined;
     }
   }
 
   /** Sets room aside; @throws WeirError `resource_exhausted` when everything that is stored is being read */
-  reserve(bytes: number): void {
+  reserve(bytes: number): void | Promise<void> {
+    if (this.#options.keeper !== undefined) return this.#options.keeper.reserve(bytes);
     const victims = this.index.reserve(bytes);
     if (victims === undefined) {
       throw new WeirError('resource_exhausted', 'the artifact cache has no room', {
@@ -109,9 +131,41 @@ export class BlobStore {
     this.#evicted(victims);
   }
 
+  /** Ends a reservation: its bytes are stored now, or given up. */
+  release(bytes: number): void {
+    if (this.#options.keeper === undefined) this.index.release(bytes);
+    else if (bytes > 0) this.#options.keeper.release(bytes);
+  }
+
   /** Makes room on a disk that is full although the cache is not. */
-  relieve(bytes: number): void {
-    this.#evicted(this.index.shrink(bytes));
+  relieve(): void {
+    if (this.#options.keeper === undefined) this.#evicted(this.index.shrink(this.index.storedBytes / RELIEF_SHARE));
+    else this.#options.keeper.relieve();
+  }
+
+  /** As the keeper: another process has added a key with its file in place. */
+  adopt(note: Extract<BlobNote, { kind: 'put' }>): void {
+    this.#apply(note);
+    this.#note(note);
+    this.#report();
+  }
+
+  /** As the keeper: another process has read these. */
+  touched(hexes: readonly string[]): void {
+    for (const hex of hexes) {
+      const blob = this.index.get(hex);
+      if (blob !== undefined) this.index.touch(blob);
+    }
+    this.#changedSinceSnapshot = true;
+  }
+
+  /** As the keeper: a file is not what its name says. */
+  discardDamaged(hex: string): void {
+    const blob = this.index.get(hex);
+    if (blob === undefined) return;
+    this.index.drop(blob);
+    this.#remove(blob);
+    this.#report();
   }
 
   /** Moves a verified file into place under its digest and notes its key; consumes the temporary file. */
@@ -125,12 +179,16 @@ export class BlobStore {
       await disk.rename(temporaryPath, this.#pathOf(hex));
     }
     this.index.put(key, hex, size).checkedKeys.add(key);
-    this.#note(JSON.stringify(['+', key, hex, size]));
+    const note = { kind: 'put', key, hex, size } as const;
+    if (this.#options.keeper === undefined) this.#note(note);
+    else this.#options.keeper.added(note);
     this.#report();
   }
 
   /** Writes the order of use down, if it changed. */
   async flush(): Promise<void> {
+    if (this.#used.size > 0) this.#options.keeper?.used([...this.#used]);
+    this.#used.clear();
     if (!this.#changedSinceSnapshot) return;
     this.#writing = this.#writing.then(() => this.#snapshot()).catch((error: unknown) => this.#journalFailed(error));
     await this.#writing;
@@ -158,6 +216,7 @@ export class BlobStore {
     try {
       fault = await this.#faultOf(blob, promised);
     } catch (error) {
+      if (this.#hasVanished(blob, error)) return false;
       fault = describeThrown(error);
     }
     if (fault !== '') {
@@ -191,6 +250,28 @@ export class BlobStore {
     }
   }
 
+  /** Under a keeper a file may go at any moment; whoever wanted it fetches it again. */
+  #hasVanished(blob: Blob, error: unknown): boolean {
+    if (this.#options.keeper === undefined || !isMissing(error)) return false;
+    this.index.drop(blob);
+    this.#files.forget(blob.hex);
+    return true;
+  }
+
+  /** What another process did to the folder. */
+  #apply(note: BlobNote): void {
+    if (note.kind === 'put') {
+      const known = this.index.get(note.hex);
+      if (known !== undefined && known.size !== note.size) return;
+      this.index.put(note.key, note.hex, note.size);
+    } else {
+      const blob = this.index.get(note.hex);
+      if (blob !== undefined) this.index.drop(blob);
+      this.#files.forget(note.hex);
+    }
+    this.#report();
+  }
+
   #discard(blob: Blob, why: string): void {
     this.#options.metrics.count('weir_spoke_cache_corrupt_total');
     this.#options.logger.error({ digest: `sha256:${blob.hex}`, why }, 'a stored artifact is damaged and was removed');
@@ -207,8 +288,12 @@ export class BlobStore {
   }
 
   #remove(blob: Blob): void {
-    this.#note(JSON.stringify(['-', blob.hex]));
     this.#files.forget(blob.hex);
+    if (this.#options.keeper !== undefined) {
+      this.#options.keeper.damaged(blob.hex);
+      return;
+    }
+    this.#note({ kind: 'drop', hex: blob.hex });
     const removal = this.#options.disk
       .remove(this.#pathOf(blob.hex))
       .catch((error: unknown) => {
@@ -244,6 +329,7 @@ export class BlobStore {
         byHex.delete(entry.hex);
       }
     }
+    if (this.#options.keeper !== undefined) return skipped;
     // The limit may have been lowered since.
     const over = this.index.reserve(0) ?? [];
     this.#evicted(over);
@@ -265,9 +351,10 @@ export class BlobStore {
     return orphans;
   }
 
-  #note(line: string): void {
+  #note(note: BlobNote): void {
+    this.#options.onNote?.(note);
     this.#changedSinceSnapshot = true;
-    this.#lines.push(line);
+    this.#lines.push(JSON.stringify(note.kind === 'put' ? ['+', note.key, note.hex, note.size] : ['-', note.hex]));
     if (this.#lines.length > 1) return;
     this.#writing = this.#writing.then(() => this.#append()).catch((error: unknown) => this.#journalFailed(error));
   }
@@ -357,11 +444,7 @@ export function keyText(parts: readonly string[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
 }
 
-type JournalEntry =
-  | { readonly kind: 'put'; readonly key: string; readonly hex: string; readonly size: number }
-  | { readonly kind: 'drop'; readonly hex: string };
-
-function readLine(line: string): JournalEntry | undefined {
+function readLine(line: string): BlobNote | undefined {
   let value: unknown;
   try {
     value = JSON.parse(line);

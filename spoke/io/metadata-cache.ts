@@ -9,6 +9,7 @@ import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
 import type { MetadataDocument, UpstreamRequest } from '../registries/adapter.ts';
 import { keyText } from './blob-store.ts';
+import type { DocumentKeeper } from './cache-share.ts';
 import { type Disk, nodeDisk } from './disk.ts';
 import { METADATA_CACHE_LIMITS, type MetadataCacheLimits } from './io-limits.ts';
 import { MetadataStore, type StoredDocument } from './metadata-store.ts';
@@ -44,8 +45,9 @@ export type Metadata<T> =
 
 export interface MetadataCacheOptions {
   readonly upstream: Pick<Upstream, 'fetchMetadata'>;
-  /** Owned by this process alone. */
   readonly folder: string;
+  /** Who keeps the folder when it is not this process. */
+  readonly keeper?: DocumentKeeper;
   readonly limits?: Partial<MetadataCacheLimits>;
   readonly disk?: Disk;
   readonly clock: Clock;
@@ -77,7 +79,8 @@ const MEMORY_FACTOR = 4;
 export async function openMetadataCache<T extends object>(options: MetadataCacheOptions): Promise<MetadataCache<T>> {
   const { upstream, folder, clock, logger, metrics, disk = nodeDisk } = options;
   const limits: MetadataCacheLimits = { ...METADATA_CACHE_LIMITS, ...options.limits };
-  const store = new MetadataStore({ folder, disk, limits, logger });
+  const keeper = options.keeper === undefined ? {} : { keeper: options.keeper };
+  const store = new MetadataStore({ folder, disk, limits, logger, ...keeper });
   await store.start();
   const memory = new LRUCache<string, Entry<T>>({
     maxSize: limits.memoryBytes,

@@ -3,13 +3,15 @@
 // (`key.size.time`), so that a "not modified" costs one rename and a start needs no file opened.
 //
 // Nothing is synced: a file that a crash damaged does not have the digest that its first line promises, and is dropped.
+// One folder has one keeper, which alone makes room; a store that is given a keeper adds and replaces files and says so.
 
 import { join } from 'node:path';
 import { type Digest, digestOf, isDigest } from '@weir/shared/domain/digest.ts';
 import { describeThrown } from '@weir/shared/errors/weir-error.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { MetadataDocument } from '../registries/adapter.ts';
-import { type Disk, diskFault, readWholeFile } from './disk.ts';
+import type { DocumentKeeper, DocumentNote } from './cache-share.ts';
+import { type Disk, diskFault, isMissing, readWholeFile } from './disk.ts';
 import type { Validator } from './upstream.ts';
 
 export interface StoredDocument {
@@ -21,11 +23,14 @@ export interface StoredDocument {
 }
 
 export interface MetadataStoreOptions {
-  /** Owned by this process alone. */
   readonly folder: string;
   readonly disk: Disk;
   readonly limits: { readonly diskBytes: number; readonly entries: number };
   readonly logger: Logger;
+  /** Who keeps the folder when it is not this process. */
+  readonly keeper?: DocumentKeeper;
+  /** Hears, as the keeper, of every change that others do not know of yet. */
+  readonly onNote?: (note: DocumentNote) => void;
 }
 
 interface Entry {
@@ -57,23 +62,26 @@ export class MetadataStore {
 
   /** Reads the names of what is there and removes what is half written. @throws WeirError when the folder is unusable */
   async start(): Promise<void> {
-    const { disk, folder } = this.#options;
+    const { disk, folder, keeper } = this.#options;
+    keeper?.listen((note) => this.#apply(note));
     try {
       await disk.makeFolder(folder);
       const found: (Entry & { readonly key: string; readonly name: string })[] = [];
       for (const name of await disk.list(folder)) {
         const match = FILE_NAME.exec(name);
-        if (match === null) await disk.remove(join(folder, name));
-        else found.push({ name, key: match[1] ?? '', size: Number(match[2]), confirmedAtMs: Number(match[3]) });
+        if (match !== null)
+          found.push({ name, key: match[1] ?? '', size: Number(match[2]), confirmedAtMs: Number(match[3]) });
+        else if (keeper === undefined) await disk.remove(join(folder, name));
       }
       for (const { name, key, size, confirmedAtMs } of found.toSorted((a, b) => a.confirmedAtMs - b.confirmedAtMs)) {
         // Left by a crash between writing the newer file and removing the older one.
-        const older = this.#entries.get(key);
+        const older = keeper === undefined ? this.#entries.get(key) : undefined;
         if (older !== undefined) await disk.remove(join(folder, nameOf(key, older)));
-        if (name !== nameOf(key, { size, confirmedAtMs })) await disk.remove(join(folder, name));
-        else this.#set(key, { size, confirmedAtMs });
+        if (name !== nameOf(key, { size, confirmedAtMs })) {
+          if (keeper === undefined) await disk.remove(join(folder, name));
+        } else this.#set(key, { size, confirmedAtMs });
       }
-      await Promise.all(this.#shrink());
+      if (keeper === undefined) await Promise.all(this.#shrink());
     } catch (error) {
       throw diskFault(error);
     }
@@ -87,6 +95,11 @@ export class MetadataStore {
     const { disk, folder, logger } = this.#options;
     try {
       const bytes = await readWholeFile(disk, join(folder, nameOf(key, entry)), entry.size);
+      if (bytes === undefined && this.#options.keeper !== undefined) {
+        // Gone, or replaced by another process whose word is on its way.
+        if (this.#entries.get(key) === entry) this.#forget(key, entry);
+        return undefined;
+      }
       const stored = bytes === undefined || bytes.length !== entry.size ? undefined : readStored(bytes, key, entry);
       if (stored !== undefined) {
         if (this.#entries.get(key) === entry) this.#set(key, entry);
@@ -124,12 +137,8 @@ export class MetadataStore {
         await disk.remove(temporary).catch(() => undefined);
         throw error;
       }
-      const before = this.#entries.get(key);
-      this.#set(key, entry);
-      if (before !== undefined && nameOf(key, before) !== nameOf(key, entry)) {
-        await disk.remove(join(folder, nameOf(key, before)));
-      }
-      await Promise.all(this.#shrink());
+      await this.#replace(key, entry);
+      this.#changed({ kind: 'put', key, ...entry });
     });
   }
 
@@ -140,8 +149,16 @@ export class MetadataStore {
       if (before === undefined || before.confirmedAtMs === confirmedAtMs) return;
       const { disk, folder } = this.#options;
       const entry = { size: before.size, confirmedAtMs };
-      await disk.rename(join(folder, nameOf(key, before)), join(folder, nameOf(key, entry)));
+      try {
+        await disk.rename(join(folder, nameOf(key, before)), join(folder, nameOf(key, entry)));
+      } catch (error) {
+        // Under a keeper another process may have replaced it meanwhile, with something as new.
+        if (this.#options.keeper === undefined || !isMissing(error)) throw error;
+        if (this.#entries.get(key) === before) this.#forget(key, before);
+        return;
+      }
       this.#set(key, entry);
+      this.#changed({ kind: 'put', key, ...entry });
     });
   }
 
@@ -151,7 +168,47 @@ export class MetadataStore {
       if (entry === undefined) return;
       this.#forget(key, entry);
       await this.#options.disk.remove(join(this.#options.folder, nameOf(key, entry)));
+      this.#changed({ kind: 'drop', key });
     });
+  }
+
+  /** As the keeper: what another process has done. Never rejects. */
+  adopt(note: DocumentNote): Promise<void> {
+    return this.#inOrder(note.key, async () => {
+      const known = this.#entries.get(note.key);
+      if (note.kind === 'put') await this.#replace(note.key, note);
+      else if (known !== undefined) {
+        this.#forget(note.key, known);
+        await this.#options.disk.remove(join(this.#options.folder, nameOf(note.key, known)));
+      }
+      this.#options.onNote?.(note);
+    });
+  }
+
+  #changed(note: DocumentNote): void {
+    this.#options.keeper?.changed(note);
+    this.#options.onNote?.(note);
+  }
+
+  /** What another process did to the folder. */
+  #apply(note: DocumentNote): void {
+    const known = this.#entries.get(note.key);
+    if (note.kind === 'drop') {
+      if (known !== undefined) this.#forget(note.key, known);
+    } else if (known === undefined || known.confirmedAtMs <= note.confirmedAtMs) {
+      this.#set(note.key, { size: note.size, confirmedAtMs: note.confirmedAtMs });
+    }
+  }
+
+  /** A file has its place under the entry's name: the one before it goes, and as the keeper whatever is too much. */
+  async #replace(key: string, { size, confirmedAtMs }: Entry): Promise<void> {
+    const { disk, folder, keeper } = this.#options;
+    const [entry, before] = [{ size, confirmedAtMs }, this.#entries.get(key)];
+    this.#set(key, entry);
+    if (before !== undefined && nameOf(key, before) !== nameOf(key, entry)) {
+      await disk.remove(join(folder, nameOf(key, before)));
+    }
+    if (keeper === undefined) await Promise.all(this.#shrink());
   }
 
   /** Resolves when everything begun is on disk or given up. */
@@ -188,6 +245,7 @@ export class MetadataStore {
     for (const [key, entry] of this.#entries) {
       if (this.#bytes <= limits.diskBytes && this.#entries.size <= limits.entries) break;
       this.#forget(key, entry);
+      this.#options.onNote?.({ kind: 'drop', key });
       removals.push(disk.remove(join(folder, nameOf(key, entry))));
     }
     return removals;

@@ -24,8 +24,10 @@ export interface WorkerProcessesOptions {
   startOrder(name: string, port: number, restarted: string): unknown;
   /** What workers may ask of the lead. */
   answers(name: string): Answers;
+  /** Called as soon as a worker's process can be reached. */
+  began(name: string, pid: number, peer: Peer): void;
   /** Called when a worker serves; when it rejects, the worker is replaced. */
-  welcome(worker: Worker, peer: Peer): Promise<void>;
+  welcome(worker: Worker): Promise<void>;
   /** Called when a worker's process is gone. */
   ended(name: string): void;
   readonly clock: Clock;
@@ -91,10 +93,11 @@ export async function startWorkerProcesses(options: WorkerProcessesOptions): Pro
       { send: (message, done) => void own.send(message as object, undefined, undefined, done), on: own.on.bind(own) },
       options.answers(slot.name),
     );
+    options.began(slot.name, own.pid ?? 0, peer);
     const worker = replacedWhenBehind(slot, remoteWorker(slot.name, peer));
     try {
       await peer.call('start', options.startOrder(slot.name, port, restarted), START_MS);
-      await options.welcome(worker, peer);
+      await options.welcome(worker);
     } catch (thrown) {
       own.kill('SIGKILL');
       await gone;
