@@ -30,7 +30,7 @@ export interface ExportRequest {
   readonly resume: boolean;
   readonly signal: AbortSignal;
   /** Smaller files and more frequent checkpoints, for tests. */
-  readonly limits?: Partial<typeof EXPORT_LIMITS & typeof PARQUET_LIMITS>;
+  readonly limits?: Partial<Record<keyof typeof EXPORT_LIMITS | keyof typeof PARQUET_LIMITS, number>>;
 }
 
 /** Totals of the whole export, what was there before a resumption included. */
@@ -176,15 +176,12 @@ async function* writeParquet(request: ExportRequest, from: ExportCursor): AsyncG
       const done = page.nextCursor === '';
       if (!done && part.rows() + pending.length < rowsPerFile) continue;
       await writeGroup();
-      const size = await part.finish();
-      cursor = {
-        ...cursor,
-        position: page.nextCursor,
-        rows: cursor.rows + part.rows(),
-        bytes: cursor.bytes + size,
-        files: cursor.files + 1,
-        done,
-      };
+      cursor = { ...cursor, position: page.nextCursor, done };
+      // An export without rows still has one file, so that whoever reads it finds the columns.
+      if (part.rows() > 0 || cursor.files === 0) {
+        const bytes = cursor.bytes + (await part.finish());
+        cursor = { ...cursor, rows: cursor.rows + part.rows(), bytes, files: cursor.files + 1 };
+      }
       await out.folder.replace(cursorNameOf(out.name), encodeExportCursor(cursor));
       yield progressOf(cursor, request);
       if (!done) part = await openPart(out, cursor.files);

@@ -8,7 +8,7 @@ import type { LedgerRow } from '../ledger-row.ts';
 export const PARQUET_LIMITS = {
   /** Rows in memory at once: one row group. At 16 KiB a row this is 64 MiB at the very most. */
   rowsPerGroup: 4_096,
-  /** Rows of one file; an interrupted export goes on after the last whole file. */
+  /** Rows after which a file ends, a page more at most; an interrupted export goes on after the last whole file. */
   rowsPerFile: 262_144,
 } as const;
 
