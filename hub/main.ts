@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
+import { parseVkey } from '@weir/shared/audit/tlog/note.ts';
 import { encodeTrustRoot, trustRootOf } from '@weir/shared/bundle/trust-root.ts';
 import { isDigest } from '@weir/shared/domain/digest.ts';
 import { WeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
@@ -11,10 +12,12 @@ import { createLogger, type LogStream } from '@weir/shared/telemetry/logger.ts';
 import { HUB_METRICS } from '@weir/shared/telemetry/metric-declarations.ts';
 import { createMetrics } from '@weir/shared/telemetry/metrics.ts';
 import { createActors } from './audit/actors.ts';
+import { fsck } from './audit/fsck.ts';
 import { createIngest } from './audit/ingest.ts';
 import { createLeader } from './audit/leader.ts';
 import { makePartitions, PARTITION_LIMITS } from './audit/partition-job.ts';
 import { pastRoot } from './audit/past-root.ts';
+import { createRowProofs } from './audit/prove.ts';
 import { createPublisher } from './bundle/publish.ts';
 import type { HubConfig } from './config.ts';
 import { makeAuthority, openAuthority } from './enrollment/certificate-authority.ts';
@@ -27,6 +30,7 @@ import { createGates, type GateOptions } from './floor/gates.ts';
 import { createSelftests } from './floor/selftests.ts';
 import { createAdminServer } from './io/admin-server.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './io/embedded-postgres.ts';
+import { createFsckThreads } from './io/fsck-threads.ts';
 import { openHubHome } from './io/hub-home.ts';
 import { type BoundPort, createMachineServer } from './io/machine-server.ts';
 import { createOpa, findOpa } from './io/opa-process.ts';
@@ -53,6 +57,9 @@ import { createNotifications } from './store/postgres/notifications.ts';
 import { createOperatorTokenStore } from './store/postgres/operator-token-store.ts';
 import { createPolicyStore } from './store/postgres/policy-store.ts';
 import { createPool } from './store/postgres/pool.ts';
+import { createRowScan } from './store/postgres/row-scan.ts';
+import { createSpokeLogs } from './store/postgres/spoke-logs.ts';
+import { createTileStore } from './store/postgres/tile-store.ts';
 import { createUnitStore } from './store/postgres/unit-store.ts';
 import { createUnitTokenStore } from './store/postgres/unit-token-store.ts';
 import { createOperators } from './unit/operators.ts';
@@ -140,6 +147,9 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
     fleet: createFleetStore(pool),
     audit: createAuditStore(pool),
     alarms: createAlarmStore(pool),
+    tiles: createTileStore(pool),
+    scan: createRowScan(pool),
+    spokeLogs: createSpokeLogs(pool),
   };
 
   // Keys.
@@ -212,11 +222,15 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
   const units = createUnits({ store: stores.units, events: stores.events, random, republish });
   const tokens = createUnitTokens({ store: stores.tokens, events: stores.events, clock, random, republish });
   const operators = createOperators({ store: stores.operators, events: stores.events, clock, random });
+  const enrolledKey = async ({ unit, spoke }: { readonly unit: string; readonly spoke: string }) =>
+    (await stores.enrollment.spoke(unit, spoke))?.logKey;
+  const threads = createFsckThreads();
+  cleanup.defer(() => threads.close());
   const ingest = createIngest({
     store: stores.audit,
     alarms: stores.alarms,
     workspace,
-    enrolledKey: async ({ unit, spoke }) => (await stores.enrollment.spoke(unit, spoke))?.logKey,
+    enrolledKey,
     receiptKey,
     rootAt: (log, size) => pastRoot(stores.audit, log, size),
     clock,
@@ -277,6 +291,29 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
         rulesOf: (bundle) => rulesOf(stores.bundles, bundle),
         pseudonymsOf: (unit, name) => actors.pseudonymsOf(unit, name),
       },
+      spokeLogs: stores.spokeLogs,
+      logs: {
+        workspace,
+        store: stores.audit,
+        tiles: stores.tiles,
+        alarms: stores.alarms,
+        hubVkey: receiptKey.vkey,
+        enrolledKey: (unit, spoke) => enrolledKey({ unit, spoke }),
+        prove: createRowProofs({ store: stores.audit, tiles: stores.tiles }),
+        fsck: (asked) =>
+          fsck(
+            {
+              store: stores.audit,
+              tiles: stores.tiles,
+              scan: stores.scan,
+              check: threads.check,
+              hubKey: parseVkey(receiptKey.vkey),
+            },
+            asked,
+          ),
+      },
+      alarms: stores.alarms,
+      actors,
       events: stores.events,
       health: { version: HUB_VERSION, workspace, clock, policies: stores.policies, databaseOk },
     }),

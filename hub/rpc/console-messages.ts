@@ -3,12 +3,14 @@
 import { canonicalJson } from '@weir/shared/crypto/canonical-json.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { FleetSpoke } from '../fleet/fleet.ts';
-import type { BundleLine } from '../fleet/spoke-status.ts';
+import type { BundleLine, SpokeStatus } from '../fleet/spoke-status.ts';
 import type { BundleRecord } from '../store/bundle-store.ts';
 import { PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, type PageRequest } from '../store/page.ts';
 import type { PolicyVersion } from '../store/policy-store.ts';
+import type { SpokeLog } from '../store/spoke-logs.ts';
 import type { UnitRecord } from '../store/unit-store.ts';
 import type { UnitToken } from '../store/unit-token-store.ts';
+import { receiptedAtMs, receiptedOf } from './audit-messages.ts';
 import { encodeBundleLine, WIRE_MODES } from './status-message.ts';
 
 /** @throws WeirError `invalid_argument` */
@@ -65,7 +67,14 @@ export function encodeToken(token: UnitToken) {
   };
 }
 
-export function encodeSpoke(spoke: FleetSpoke, wanted: BundleRecord | null) {
+/** What the hub itself knows of a spoke's logs. */
+export interface KnownLogs {
+  readonly logs: readonly SpokeLog[];
+  /** Kinds of alarms that name no log which the hub knows. */
+  readonly alarms: readonly string[];
+}
+
+export function encodeSpoke(spoke: FleetSpoke, wanted: BundleRecord | null, known: KnownLogs) {
   const { status } = spoke;
   return {
     unit: spoke.unit,
@@ -76,6 +85,8 @@ export function encodeSpoke(spoke: FleetSpoke, wanted: BundleRecord | null) {
     lastSeenMs: BigInt(spoke.lastSeenMs ?? 0),
     certificateExpiresAtMs: BigInt(spoke.certificateExpiresAtMs),
     ...(wanted === null ? {} : { wanted: encodeBundleLine(wanted) }),
+    logs: encodeLogs(status?.logs ?? [], known.logs),
+    alarms: [...known.alarms],
     ...(status === null
       ? {}
       : {
@@ -85,12 +96,33 @@ export function encodeSpoke(spoke: FleetSpoke, wanted: BundleRecord | null) {
           nackDetail: status.nackDetail,
           mode: WIRE_MODES[status.mode],
           version: status.version,
-          logs: status.logs.map((log) => ({
-            log: log.log,
-            nextIndex: BigInt(log.nextIndex),
-            stored: BigInt(log.acknowledged),
-          })),
           spoolHealthy: status.spoolHealthy,
         }),
   };
+}
+
+/** Logs that the spoke reports and logs that the hub knows, joined by log id. */
+function encodeLogs(reported: SpokeStatus['logs'], known: readonly SpokeLog[]) {
+  const reports = new Map(reported.map((log) => [log.log, log]));
+  const stored = known.map((log) => {
+    const report = reports.get(log.log);
+    reports.delete(log.log);
+    return {
+      log: log.log,
+      // A report is up to half a minute old: the hub may have more by now.
+      nextIndex: BigInt(Math.max(report?.nextIndex ?? 0, log.nextIndex)),
+      stored: BigInt(log.nextIndex),
+      receipted: BigInt(receiptedOf(log)),
+      receiptedAtMs: BigInt(receiptedAtMs(log.receipt)),
+      state: log.state,
+      reason: log.reason,
+      alarms: [...log.alarms],
+    };
+  });
+  const unknown = [...reports.values()].map(({ log, nextIndex, acknowledged }) => ({
+    log,
+    nextIndex: BigInt(nextIndex),
+    stored: BigInt(acknowledged),
+  }));
+  return [...stored, ...unknown];
 }
