@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { UNIT_NAME } from '@weir/shared/domain/unit.ts';
 import { LOG_LEVELS } from '@weir/shared/telemetry/logger.ts';
+import { PUSH_FORMATS } from './audit/push-sink.ts';
 
 const port = z.int().min(0).max(65_535);
 const listen = (host: string, number: number) =>
@@ -15,6 +16,54 @@ const addresses = z
   )
   .default([]);
 const path = z.string().min(1).max(4096);
+const pathOrNone = z.string().max(4096).default('');
+
+/** What every sink of rows has. */
+const sink = {
+  /** Names its cursors and metrics; a sink with a new name begins anew. */
+  name: z.string().regex(/^[a-z][a-z0-9-]{0,39}$/, 'is not a lower-case name'),
+  format: z.enum(PUSH_FORMATS).default('native'),
+  /** Where a sink that is new begins: with every row that is stored, or with the first that comes. */
+  from: z.enum(['beginning', 'now']).default('beginning'),
+  batch_rows: z.int().min(1).max(5_000).default(500),
+  timeout_s: z.int().min(1).max(600).default(30),
+};
+const pushSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('syslog'),
+    ...sink,
+    host: z.string().min(1).max(253),
+    port: z.int().min(1).max(65_535).default(6514),
+    /** Null for plain TCP. Empty files: the system's roots, no client certificate; server_name '': the host. */
+    tls: z
+      .strictObject({
+        ca_file: pathOrNone,
+        certificate_file: pathOrNone,
+        key_file: pathOrNone,
+        server_name: z.string().max(253).default(''),
+      })
+      .nullable()
+      .prefault({}),
+    facility: z.int().min(0).max(23).default(13),
+    /** Private enterprise number of the structured data; the one that is reserved for examples unless you have one. */
+    enterprise: z.int().min(1).max(4_294_967_295).default(32_473),
+    /** `closed`: rows count as taken once the receiver closed after reading them. `written`: once they are sent. */
+    confirm: z.enum(['closed', 'written']).default('closed'),
+  }),
+  z.strictObject({
+    kind: z.literal('http'),
+    ...sink,
+    url: z
+      .url({ protocol: /^https?$/ })
+      .max(2048)
+      .refine((text) => new URL(text).username === '' && new URL(text).password === '', 'holds credentials'),
+    /** File with the bearer token, read anew for each batch. */
+    token_file: pathOrNone,
+    ca_file: pathOrNone,
+    gzip: z.boolean().default(true),
+  }),
+]);
+export type PushSettings = z.output<typeof pushSchema>;
 
 export const hubConfigSchema = z.strictObject({
   schema: z.literal('weir.hub/v1').default('weir.hub/v1'),
@@ -60,6 +109,16 @@ export const hubConfigSchema = z.strictObject({
         .min(0)
         .max(90 * 86_400)
         .default(30 * 86_400),
+    })
+    .prefault({}),
+  audit: z
+    .strictObject({
+      /** Systems outside that get rows as they come. */
+      push: z
+        .array(pushSchema)
+        .max(16)
+        .refine((sinks) => new Set(sinks.map(({ name }) => name)).size === sinks.length, 'two sinks have one name')
+        .default([]),
     })
     .prefault({}),
   log: z.strictObject({ level: z.enum(LOG_LEVELS).default('info') }).prefault({}),
