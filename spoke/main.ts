@@ -4,7 +4,7 @@
 import { fileURLToPath } from 'node:url';
 import { createLogger, type LogLevel, type LogStream } from '@weir/shared/telemetry/logger.ts';
 import { SPOKE_METRICS } from '@weir/shared/telemetry/metric-declarations.ts';
-import { aggregateMetrics, createMetrics, type RegistryMetrics } from '@weir/shared/telemetry/metrics.ts';
+import { aggregateMetrics, createMetrics, type ProcessMetrics } from '@weir/shared/telemetry/metrics.ts';
 import type { SpoolDisk } from './audit/spool-disk.ts';
 import type { SpokeConfig } from './config.ts';
 import type { Crew, Worker } from './crew.ts';
@@ -47,7 +47,7 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
     stream: options.logStream,
     base: { part: 'spoke', unit: identity.unit, spoke: identity.spoke },
   });
-  const metrics: RegistryMetrics = createMetrics({
+  const metrics: ProcessMetrics = createMetrics({
     declared: SPOKE_METRICS,
     onUndeclared: (name) => logger.warn({ metric: name }, 'an undeclared metric was dropped'),
   });

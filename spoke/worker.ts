@@ -4,12 +4,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hashActor } from '@weir/shared/audit/hash-actor.ts';
+import type { RowDraft } from '@weir/shared/audit/row.ts';
 import { readRequestCode } from '@weir/shared/domain/request-code.ts';
 import { asWeirError, describeThrown, WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Random } from '@weir/shared/ports/random.ts';
-import type { RegistryMetrics } from '@weir/shared/telemetry/metrics.ts';
+import type { ProcessMetrics } from '@weir/shared/telemetry/metrics.ts';
 import { createAuditLog } from './audit/audit-log.ts';
 import { createShipper } from './audit/shipper.ts';
 import type { SpoolDisk } from './audit/spool-disk.ts';
@@ -32,8 +33,10 @@ import { createUpstream } from './io/upstream.ts';
 import { upstreamRegistries } from './io/upstream-settings.ts';
 import { createPipeline } from './pipeline.ts';
 import { checkPurl } from './pipeline/check.ts';
+import { countRows, createCounters } from './pipeline/counters.ts';
 import { eventRow, type SpokeEvent } from './pipeline/event-row.ts';
 import type { ActivePolicy, MetadataPort, PipelinePorts } from './pipeline/ports.ts';
+import { createTurnedAway } from './pipeline/turned-away.ts';
 import type { Releases } from './registries/adapter.ts';
 import { adapters } from './registries/index.ts';
 import { DRAIN_MS, LAST_ROWS_MS, SPOKE_VERSION, spoolShare } from './spoke-limits.ts';
@@ -62,7 +65,7 @@ export interface WorkerOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  readonly metrics: RegistryMetrics;
+  readonly metrics: ProcessMetrics;
   readonly openDisk: (folder: string) => Promise<SpoolDisk>;
   /** HTTP_PROXY and the like for upstream. */
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -72,6 +75,8 @@ export interface StartedWorker extends Worker {
   readonly registryPort: number;
 }
 
+/** Between two counter rows. */
+const COUNTERS_MS = 60_000;
 const PSEUDONYMS_MAX = 10_000;
 const STALENESS_GAUGE = { fresh: 0, warn: 1, restrict: 2, deny: 3 } as const;
 
@@ -154,13 +159,14 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
     const salt = Buffer.from(identity.unit_salt, 'hex');
     const pseudonyms = new Map<string, string>();
     const hotBytes = Math.floor(config.limits.hot_bytes / workers);
+    const counted = countRows(log);
     const ports: PipelinePorts = {
       adapters: adapters.filter(({ id }) => id in registries),
       policy: () => policy.current()?.prepared,
       staleness: () => hubClock.stalenessOf(policy.current()),
       metadata,
       artifacts: createArtifactSource({ cache, upstream, hotBytes, metrics }),
-      log,
+      log: counted,
       facts: {
         workspace: identity.workspace,
         unit: identity.unit,
@@ -183,15 +189,7 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
       logger,
       metrics,
     };
-    /** Rows about the spoke itself: worth a loud line when they cannot be kept, never worth stopping for. */
-    async function tell(event: SpokeEvent): Promise<void> {
-      try {
-        await log.append(eventRow(ports, event));
-      } catch (thrown) {
-        const error = asWeirError(thrown, 'spool_failed', 'the event could not be recorded');
-        logger.error({ code: error.code, outcome: event.outcome }, 'an event row could not be made durable');
-      }
-    }
+    const tell = (event: SpokeEvent): Promise<void> => record(eventRow(ports, event));
     const note = (outcome: string, detail: string): Promise<void> =>
       tell({ outcome, level: 'allow', status: 0, detail, bundle: '' });
 
@@ -214,6 +212,7 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
     });
 
     const handle = createPipeline(ports);
+    const turnedAway = createTurnedAway(ports);
     const listener: Listener = await startListener({
       host: config.listen.host,
       port: config.listen.port,
@@ -221,22 +220,57 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
         ? {}
         : { tls: { cert: readFileSync(config.tls.certificate_file), key: readFileSync(config.tls.key_file) } }),
       handler: (request, reply) => handle(request, reply),
-      onTurnedAway: ({ fault, status }) =>
-        log
-          .append(eventRow(ports, { outcome: `connection_${fault}`, level: 'deny', status, detail: '', bundle: '' }))
-          .then(() => undefined),
+      async onTurnedAway({ fault, status }) {
+        const row = turnedAway.next(fault, status);
+        if (row === undefined) return false;
+        await log.append(row);
+        return undefined;
+      },
       limits: { connections: Math.ceil(config.limits.connections / workers) },
       logger,
       metrics,
     });
     closers.push(() => listener.close(DRAIN_MS));
 
+    const counters = createCounters(
+      ports,
+      () => listener.traffic(),
+      () => counted.rows,
+    );
+    const counting = new AbortController();
+    const counts = countMinutes(counting.signal);
     const shipping = new AbortController();
     const shipped = shipper.run(shipping.signal);
     let closing: Promise<void> | undefined;
 
+    /** Rows about the spoke itself: worth a loud line when they cannot be kept, never worth stopping for. */
+    async function record(row: RowDraft): Promise<void> {
+      try {
+        await log.append(row);
+      } catch (thrown) {
+        const error = asWeirError(thrown, 'spool_failed', 'the event could not be recorded');
+        logger.error({ code: error.code, outcome: row.outcome }, 'an event row could not be made durable');
+      }
+    }
+
+    async function recordCounters(): Promise<void> {
+      const untold = turnedAway.untold();
+      if (untold !== undefined) await record(untold);
+      await record(counters.next());
+    }
+
+    async function countMinutes(signal: AbortSignal): Promise<void> {
+      while (!signal.aborted) {
+        await clock.sleep(COUNTERS_MS, signal).catch(() => undefined);
+        if (!signal.aborted) await recordCounters();
+      }
+    }
+
     async function close(): Promise<void> {
       await listener.close(DRAIN_MS);
+      counting.abort();
+      await counts;
+      await recordCounters();
       await note('spoke_stopped', '');
       const deadline = clock.monotonicMs() + LAST_ROWS_MS;
       while (log.stats().acknowledged < log.stats().nextIndex && clock.monotonicMs() < deadline) await clock.sleep(25);
@@ -266,6 +300,10 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
         metrics.gauge('weir_spoke_spool_batches', stats.batches);
         metrics.gauge('weir_spoke_spool_refused_rows', stats.refused);
         metrics.gauge('weir_spoke_spool_healthy', stats.state === 'open' ? 1 : 0);
+        const { refused, servedBytes } = listener.traffic();
+        metrics.gauge('weir_spoke_http_refused', refused);
+        metrics.gauge('weir_spoke_http_served_bytes', servedBytes);
+        metrics.gauge('weir_spoke_rows', counted.rows);
         metrics.gauge('weir_spoke_staleness', STALENESS_GAUGE[ports.staleness()]);
         return metrics.values(false);
       },

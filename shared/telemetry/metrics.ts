@@ -10,12 +10,15 @@ export type MetricValues = Awaited<ReturnType<Registry['getMetricsAsJSON']>>;
 export interface RegistryMetrics extends Metrics {
   /** Everything in the Prometheus text format. */
   text(): Promise<string>;
+  readonly contentType: string;
+}
+
+export interface ProcessMetrics extends RegistryMetrics {
   /**
    * For `aggregateMetrics`. A process that has only some of the parts gives `usedOnly`: gauges that it never set would count
    * as zero.
    */
   values(usedOnly: boolean): Promise<MetricValues>;
-  readonly contentType: string;
 }
 
 export interface MetricsOptions {
@@ -26,7 +29,7 @@ export interface MetricsOptions {
   readonly declared: Readonly<Record<string, MetricDeclaration>>;
 }
 
-export function createMetrics({ registry = new Registry(), onUndeclared, declared }: MetricsOptions): RegistryMetrics {
+export function createMetrics({ registry = new Registry(), onUndeclared, declared }: MetricsOptions): ProcessMetrics {
   const counters = new Map<string, Counter>();
   const gauges = new Map<string, Gauge>();
   const histograms = new Map<string, Histogram>();

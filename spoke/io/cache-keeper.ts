@@ -142,8 +142,8 @@ export function distantKeepers(): {
 } {
   let lead: Peer | undefined;
   const tell = (name: string, input: unknown): void => lead?.tell(name, input);
-  let hearBlob: (note: BlobNote) => void = () => undefined;
-  let hearDocument: (note: DocumentNote) => void = () => undefined;
+  let hearBlob: ((note: BlobNote) => void) | undefined;
+  let hearDocument: ((note: DocumentNote) => void) | undefined;
   return {
     over(peer) {
       lead = peer;
@@ -168,8 +168,8 @@ export function distantKeepers(): {
       },
     },
     answers: {
-      blob: (note: BlobNote) => hearBlob(note),
-      document: (note: DocumentNote) => hearDocument(note),
+      blob: (note: BlobNote) => hearBlob?.(note),
+      document: (note: DocumentNote) => hearDocument?.(note),
     },
   };
 }

@@ -60,16 +60,32 @@ export interface ListenerOptions {
   readonly port: number;
   readonly tls?: { readonly key: string | Buffer; readonly cert: string | Buffer };
   readonly handler: RequestHandler;
-  /** Called before an answer that bypasses the handler; the answer waits for it, and is not sent when it rejects. */
-  readonly onTurnedAway?: (event: TurnedAway) => Promise<void>;
+  /**
+   * Called before an answer that bypasses the handler; the answer waits for it, and is not sent when it rejects or says
+   * false: the connection is then closed.
+   */
+  readonly onTurnedAway?: (event: TurnedAway) => Promise<false | void>;
   readonly limits?: Partial<ListenerLimits>;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }
 
+/** Since the start, counted where bytes come and go; whatever the handler says of itself. */
+export interface ListenerTraffic {
+  /** Requests handed to the handler. */
+  readonly requests: number;
+  /** Of these: answered with a status of 400 or above. */
+  readonly refused: number;
+  /** Bytes of bodies handed to connections. */
+  readonly servedBytes: number;
+  /** Of the requests: without an answer, or broken off by this side. */
+  readonly failed: number;
+}
+
 export interface Listener {
   readonly host: string;
   readonly port: number;
+  traffic(): ListenerTraffic;
   /** Replaces the certificate for connections to come. */
   renewTls(tls: { readonly key: string | Buffer; readonly cert: string | Buffer }): void;
   /** Takes no more connections, lets answers under way finish, and resets what is left after `deadlineMs`. */
@@ -88,6 +104,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   const buffers = createFileBuffers(limits.largeBuffers);
   const requestsMax = limits.connections * REQUESTS_PER_CONNECTION_SLOT;
   let requests = 0;
+  const traffic = { requests: 0, refused: 0, servedBytes: 0, failed: 0 };
   let draining = false;
 
   const http = {
@@ -120,8 +137,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   async function turnAway(fault: TurnedAwayFault, status: number, remoteAddress: string): Promise<boolean> {
     metrics.count('weir_spoke_http_turned_away_total', { fault });
     try {
-      await options.onTurnedAway?.({ fault, status, remoteAddress });
-      return true;
+      return (await options.onTurnedAway?.({ fault, status, remoteAddress })) !== false;
     } catch (error) {
       logger.error({ fault, error: describeThrown(error) }, 'a turned away connection could not be recorded');
       return false;
@@ -143,7 +159,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', ignore);
     if (isLastOn(request.socket) || draining) response.shouldKeepAlive = false;
-    const reply = createReply(request, response, buffers);
+    const reply = createReply(request, response, buffers, traffic);
     if (requests >= requestsMax) {
       const recorded = await turnAway('overloaded', 503, request.socket.remoteAddress ?? '');
       if (recorded)
@@ -152,6 +168,8 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       return;
     }
     requests += 1;
+    traffic.requests += 1;
+    metrics.count('weir_spoke_http_requests_total');
     try {
       await handler(new ReceivedRequest(request, response, options.tls !== undefined), reply);
       if (!reply.headSent && !request.socket.destroyed) throw new Error('the handler gave no answer');
@@ -162,6 +180,8 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       else reply.sendBuffer(500, 'Internal Server Error', PLAIN, text('the spoke failed on this request'));
     } finally {
       requests -= 1;
+      if (!reply.headSent || reply.broken) traffic.failed += 1;
+      else if (response.statusCode >= 400) traffic.refused += 1;
       dropOversizedUpload(request, response, limits.unreadBodyBytes);
     }
   }
@@ -229,6 +249,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   return {
     host: options.host,
     port,
+    traffic: () => ({ ...traffic }),
     renewTls(tls) {
       tlsServer?.setSecureContext({ ...tls, minVersion: TLS_MIN_VERSION });
     },

@@ -4,7 +4,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { asWeirError, WeirError } from '@weir/shared/errors/weir-error.ts';
-import { byteRangeOf, type RangeRequest } from './byte-range.ts';
+import { byteRangeOf, type RangeRequest } from '../response/byte-range.ts';
 import type { ByteSource } from './byte-source.ts';
 import type { FileBuffers } from './file-buffers.ts';
 
@@ -21,6 +21,8 @@ export type Sent =
 
 export interface Reply {
   readonly headSent: boolean;
+  /** This side has reset the connection. */
+  readonly broken: boolean;
   /**
    * Sends a whole answer. For HEAD, 204 and 304 only the head leaves.
    * @param reason printable ASCII; anything else is replaced
@@ -40,8 +42,14 @@ export interface Reply {
 const EMPTY = Buffer.alloc(0);
 const REASON_CHARACTERS_MAX = 100;
 
-export function createReply(request: IncomingMessage, response: ServerResponse, buffers: FileBuffers): Reply {
-  return new HttpReply(request, response, buffers);
+/** @param tally counts the bytes of bodies */
+export function createReply(
+  request: IncomingMessage,
+  response: ServerResponse,
+  buffers: FileBuffers,
+  tally: { servedBytes: number } = { servedBytes: 0 },
+): Reply {
+  return new HttpReply(request, response, buffers, tally);
 }
 
 /** A class, because there is one for every request. */
@@ -49,8 +57,16 @@ class HttpReply implements Reply {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #buffers: FileBuffers;
+  readonly #tally: { servedBytes: number };
+  broken = false;
 
-  constructor(request: IncomingMessage, response: ServerResponse, buffers: FileBuffers) {
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    buffers: FileBuffers,
+    tally: { servedBytes: number },
+  ) {
+    this.#tally = tally;
     this.#request = request;
     this.#response = response;
     this.#buffers = buffers;
@@ -96,6 +112,7 @@ class HttpReply implements Reply {
   }
 
   destroy(): void {
+    this.broken = true;
     reset(this.#request);
   }
 
@@ -113,7 +130,10 @@ class HttpReply implements Reply {
     const bare = status === 204 || status === 304;
     this.#head(status, reason, bare ? [...rawHeaders] : [...rawHeaders, 'Content-Length', String(body.length)]);
     if (bare || this.#request.method === 'HEAD') this.#response.end();
-    else this.#response.end(body);
+    else {
+      this.#tally.servedBytes += body.length;
+      this.#response.end(body);
+    }
   }
 
   #unsatisfiable(rawHeaders: readonly string[], size: number): void {
@@ -174,11 +194,12 @@ class HttpReply implements Reply {
           return { kind: 'client_gone', bytes: position - start };
         }
         position += count;
+        this.#tally.servedBytes += count;
         if (last) return { kind: 'sent', bytes: position - start };
       }
     } catch (thrown) {
       const headSent = response.headersSent;
-      if (headSent) reset(request);
+      if (headSent) this.destroy();
       const error = asWeirError(thrown, 'internal', 'the artifact could not be read');
       return { kind: 'failed', bytes: position - start, headSent, error };
     } finally {
