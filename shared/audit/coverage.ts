@@ -21,8 +21,8 @@ const countersSchema = z.object({
   refused: count,
   served_bytes: count,
   failed: count,
-  /** Rows of requests that the worker recorded in the period. */
-  rows: count,
+  /** Rows of requests that the worker recorded in the period, less those of an earlier one that the disk refused after all. */
+  rows: z.int().min(-Number.MAX_SAFE_INTEGER).max(Number.MAX_SAFE_INTEGER),
   /** Since the worker started. */
   total_requests: count,
   total_refused: count,
@@ -94,29 +94,31 @@ export class CoverageCheck {
   }
 
   #compare(index: number, now: Counters): void {
-    const rows = this.#rows;
     const last = this.#last;
-    const begins = TOTALS.every((name) => now[`total_${name}`] === now[name]);
-    if (last === undefined || (begins && now.from !== last.until)) {
-      // The first of a log may count rows of the log before it, or stand after rows that were recorded again; the first
-      // after a start stands after whatever a killed worker had not yet counted. Fewer rows than counted are a fault all the same
-      // within one log.
-      if (last !== undefined && rows < now.rows) this.#missing(index, rows, now.rows);
-      this.#sums.uncounted += last === undefined ? rows : Math.max(0, rows - now.rows);
-      return;
-    }
-    if (now.from !== last.until) this.#fault(index, `nothing was counted from ${last.until} until ${now.from}`);
-    else if (rows !== now.rows) this.#missing(index, rows, now.rows);
-    for (const name of TOTALS) {
-      const expected = last[`total_${name}`] + now[name];
-      if (now.from === last.until && now[`total_${name}`] !== expected) {
-        this.#fault(index, `total_${name} is ${now[`total_${name}`]}, but the counters add up to ${expected}`);
+    const continues = now.from === last?.until;
+    if (last === undefined) {
+      // The first of a log may count rows of the log before it, and stand after rows that were recorded a second time.
+      this.#sums.uncounted += this.#rows;
+    } else if (!continues && TOTALS.every((name) => now[`total_${name}`] === now[name])) {
+      // A worker that has started again counts from nothing; its killed predecessor's last rows are counted by nobody.
+      if (this.#rows < now.rows) this.#missing(index, now.rows);
+      else this.#sums.uncounted += this.#rows - now.rows;
+    } else {
+      // By the totals, so that a counter row which a full disk refused does not make those around it wrong.
+      const counted = now.total_rows - last.total_rows;
+      if (counted !== this.#rows) this.#missing(index, counted);
+      for (const name of TOTALS) {
+        const [before, after] = [last[`total_${name}`], now[`total_${name}`]];
+        if (after < before) this.#fault(index, `total_${name} has fallen from ${before} to ${after}`);
+        else if (continues && after !== before + now[name]) {
+          this.#fault(index, `total_${name} is ${after}, but the counters add up to ${before + now[name]}`);
+        }
       }
     }
   }
 
-  #missing(index: number, rows: number, counted: number): void {
-    this.#fault(index, `${counted} rows of requests were counted since the last counters, the log has ${rows}`);
+  #missing(index: number, counted: number): void {
+    this.#fault(index, `${counted} rows of requests were counted since the last counters, the log has ${this.#rows}`);
   }
 
   #forget(): void {

@@ -343,16 +343,39 @@ for (const [what, parts, uncounted, faults] of [
     [[3, '1 rows of requests were counted since the last counters, the log has 2']],
   ],
   [
-    'a counter row left out',
+    'a counter row that the disk refused, while every row is there',
     [{ minutes: [0, 1], rows: 0, total: 0 }, 4, { minutes: [2, 3], rows: 2, total: 4 }],
     0,
-    [[5, 'nothing was counted from 2026-01-01T00:01:00.000Z until 2026-01-01T00:02:00.000Z']],
+    [],
+  ],
+  [
+    'rows that went with a counter row',
+    [{ minutes: [0, 1], rows: 0, total: 0 }, 2, { minutes: [2, 3], rows: 2, total: 4 }],
+    0,
+    [[3, '4 rows of requests were counted since the last counters, the log has 2']],
+  ],
+  [
+    'a row that the disk refused after it was counted',
+    [{ minutes: [0, 1], rows: 3, total: 3 }, 0, { minutes: [2, 3], rows: -1, total: 3, facts: { requests: 1 } }],
+    0,
+    [],
+  ],
+  [
+    'totals that fall',
+    [{ minutes: [0, 1], rows: 0, total: 5 }, 0, { minutes: [1, 2], rows: 0, total: 4 }],
+    0,
+    [
+      [1, '-1 rows of requests were counted since the last counters, the log has 0'],
+      [1, 'total_requests has fallen from 5 to 4'],
+      [1, 'total_rows has fallen from 5 to 4'],
+    ],
   ],
   [
     'totals that do not add up',
     [{ minutes: [0, 1], rows: 0, total: 0 }, 2, { minutes: [1, 2], rows: 2, total: 9 }],
     0,
     [
+      [3, '9 rows of requests were counted since the last counters, the log has 2'],
       [3, 'total_requests is 9, but the counters add up to 2'],
       [3, 'total_rows is 9, but the counters add up to 2'],
     ],
@@ -379,7 +402,7 @@ for (const [what, parts, uncounted, faults] of [
   ],
   [
     'counters that are none',
-    [1, { minutes: [0, 1], rows: 1, total: 1, facts: { rows: -1 } }, 2, { minutes: [1, 2], rows: 2, total: 3 }],
+    [1, { minutes: [0, 1], rows: 1, total: 1, facts: { rows: 1.5 } }, 2, { minutes: [1, 2], rows: 2, total: 3 }],
     3,
     [[1, 'the counters cannot be read']],
   ],
