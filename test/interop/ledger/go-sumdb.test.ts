@@ -1,4 +1,4 @@
-// What our logs publish, verified by Go's checksum-database packages: every format once as written, and once with one thing
+// What our logs publish, verified by Go's checksum-database packages and transparency.dev's: every format once as written, and once with one thing
 // changed, which Go must refuse as we do.
 
 import assert from 'node:assert/strict';
@@ -11,6 +11,7 @@ import { bindLogKey } from '@weir/shared/audit/tlog/log-binding.ts';
 import { logOrigin, receiptKeyName, spokeKeyName } from '@weir/shared/audit/tlog/names.ts';
 import { COSIGNATURE_V1, createNoteSigner } from '@weir/shared/audit/tlog/note.ts';
 import { consistencyProof, inclusionProof } from '@weir/shared/audit/tlog/proof.ts';
+import { encodeRowProof } from '@weir/shared/audit/tlog/row-proof.ts';
 import { tilePath } from '@weir/shared/audit/tlog/tile.ts';
 import { nodesFromTiles } from '@weir/shared/audit/tlog/tile-nodes.ts';
 import { goToolOrSkip } from '../../tools/go-tool.ts';
@@ -96,6 +97,41 @@ test('leaf hashes, inclusion and consistency proofs of a log of 70,001 rows hold
   );
   const [leaf] = await askGo(program, [{ kind: 'leaf', row: rows[7]?.toString('base64') }]);
   assert.equal(leaf?.value, leafHash(rows[7] ?? Buffer.alloc(0)).toString('base64'));
+});
+
+test('a row proof holds as its specification reads, and with a changed row it does not', async (t) => {
+  const program = await goToolOrSkip(t, TLOG_CHECK);
+  if (program === undefined) return;
+  const signer = createNoteSigner(logOrigin(WORKSPACE, LOG), newKey());
+  const hub = createNoteSigner(receiptKeyName(WORKSPACE), newKey(), COSIGNATURE_V1);
+  const rows = Array.from({ length: 777 }, (_, index) => Buffer.from(`{"index":${index}}`));
+  const edge = new TreeEdge();
+  for (const row of rows) edge.append(leafHash(row));
+  const tiles = tilesOf(rows.map(leafHash));
+  const read = nodesFromTiles(async (level, index) => tiles.get(`${level}/${index}`) ?? Buffer.alloc(0));
+  const checkpoint = cosignCheckpoint(
+    signCheckpoint({ origin: signer.name, size: edge.size, root: edge.root() }, signer),
+    hub,
+    TIME_S,
+  );
+  const questions: Question[] = [];
+  for (const index of [0, 300, 511, 512, 776]) {
+    const row = rows[index] ?? Buffer.alloc(0);
+    const proof = await inclusionProof(edge.size, index, read);
+    questions.push({ kind: 'proof', vkey: signer.vkey, note: encodeRowProof({ row, index, proof, checkpoint }) });
+    const other = Buffer.from('{}');
+    questions.push({
+      kind: 'proof',
+      vkey: signer.vkey,
+      note: encodeRowProof({ row: other, index, proof, checkpoint }),
+    });
+  }
+  const answers = await askGo(program, questions);
+  assert.deepEqual(
+    answers.map(({ ok }) => ok),
+    questions.map((_, at) => at % 2 === 0),
+  );
+  assert.equal(answers[2]?.text, '{"index":300}');
 });
 
 test('tiles are where x/mod/sumdb/tlog looks for them', async (t) => {

@@ -1,4 +1,5 @@
-// Go's checksum-database packages as a judge of our logs: a small program of ours around them, asked line by line.
+// Go's checksum-database packages and transparency.dev's as judges of our logs: a small program of ours around them, asked
+// line by line.
 
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -12,7 +13,7 @@ export const TLOG_CHECK: GoTool = {
 };
 
 export interface Question {
-  readonly kind: 'note' | 'cosigned' | 'leaf' | 'inclusion' | 'consistency' | 'path';
+  readonly kind: 'note' | 'cosigned' | 'proof' | 'leaf' | 'inclusion' | 'consistency' | 'path';
   readonly [field: string]: unknown;
 }
 

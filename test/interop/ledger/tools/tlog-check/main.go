@@ -1,14 +1,12 @@
-// Command tlog-check verifies what a Weir log publishes with the packages behind Go's checksum database, which share no
-// code with ours: the signed note, the tree head in it, and a list of proofs.
+// Command tlog-check verifies what a Weir log publishes with the packages behind Go's checksum database and those of
+// transparency.dev, which share no code with ours: signed notes, cosignatures, checkpoints and proofs.
 //
 // It reads one JSON request per line from standard input and prints one line of JSON for each.
 package main
 
 import (
 	"bufio"
-	"crypto/ed25519"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,14 +14,16 @@ import (
 	"strconv"
 	"strings"
 
+	f_log "github.com/transparency-dev/formats/log"
+	f_note "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
 type request struct {
 	Kind  string   `json:"kind"`
-	Vkey  string   `json:"vkey"`  // note, cosigned
-	Note  string   `json:"note"`  // note, cosigned
+	Vkey  string   `json:"vkey"`  // note, cosigned, proof
+	Note  string   `json:"note"`  // note, cosigned, proof
 	Row   string   `json:"row"`   // leaf, inclusion: base64
 	Size  int64    `json:"size"`  // inclusion, consistency
 	Index int64    `json:"index"` // inclusion
@@ -40,7 +40,7 @@ type answer struct {
 	Error   string `json:"error,omitempty"`
 	Text    string `json:"text,omitempty"`
 	Unknown int    `json:"unknown,omitempty"`
-	Time    uint64 `json:"time,omitempty"`
+	Time    int64  `json:"time,omitempty"`
 	Value   string `json:"value,omitempty"`
 }
 
@@ -77,6 +77,8 @@ func check(r request) (answer, error) {
 		return openNote(r)
 	case "cosigned":
 		return openCosigned(r)
+	case "proof":
+		return checkProof(r)
 	case "leaf":
 		row, err := base64.StdEncoding.DecodeString(r.Row)
 		return answer{Value: tlog.RecordHash(row).String()}, err
@@ -102,45 +104,51 @@ func openNote(r request) (answer, error) {
 	return answer{Text: opened.Text, Unknown: len(opened.UnverifiedSigs)}, nil
 }
 
-// cosigner is a note verifier for cosignature/v1, which the note package does not know by itself.
-type cosigner struct {
-	name string
-	hash uint32
-	key  ed25519.PublicKey
-	time uint64
-}
-
-func (c *cosigner) Name() string    { return c.name }
-func (c *cosigner) KeyHash() uint32 { return c.hash }
-func (c *cosigner) Verify(text, sig []byte) bool {
-	if len(sig) != 8+ed25519.SignatureSize {
-		return false
-	}
-	c.time = binary.BigEndian.Uint64(sig)
-	message := fmt.Sprintf("cosignature/v1\ntime %d\n%s", c.time, text)
-	return ed25519.Verify(c.key, []byte(message), sig[8:])
-}
-
 func openCosigned(r request) (answer, error) {
-	name, rest, _ := strings.Cut(r.Vkey, "+")
-	hash, encoded, _ := strings.Cut(rest, "+")
-	id, err := strconv.ParseUint(hash, 16, 32)
+	verifier, err := f_note.NewVerifierForCosignatureV1(r.Vkey)
 	if err != nil {
 		return answer{}, err
 	}
-	key, err := base64.StdEncoding.DecodeString(encoded)
+	opened, err := note.Open([]byte(r.Note), note.VerifierList(verifier))
 	if err != nil {
 		return answer{}, err
 	}
-	if len(key) != 1+ed25519.PublicKeySize || key[0] != 0x04 {
-		return answer{}, errors.New("not a cosigner's key")
-	}
-	c := &cosigner{name: name, hash: uint32(id), key: key[1:]}
-	opened, err := note.Open([]byte(r.Note), note.VerifierList(c))
+	at, err := f_note.CoSigV1Timestamp(opened.Sigs[0])
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{Text: opened.Text, Unknown: len(opened.UnverifiedSigs), Time: c.time}, nil
+	return answer{Text: opened.Text, Unknown: len(opened.UnverifiedSigs), Time: at.Unix()}, nil
+}
+
+// checkProof reads c2sp.org/tlog-proof@v1 as its specification says and verifies it for the row that it carries.
+func checkProof(r request) (answer, error) {
+	verifier, err := note.NewVerifier(r.Vkey)
+	if err != nil {
+		return answer{}, err
+	}
+	head, checkpoint, found := strings.Cut(r.Note, "\n\n")
+	lines := strings.Split(head, "\n")
+	if !found || len(lines) < 3 || lines[0] != "c2sp.org/tlog-proof@v1" {
+		return answer{}, errors.New("not a proof")
+	}
+	row, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(lines[1], "extra "))
+	if err != nil {
+		return answer{}, err
+	}
+	index, err := strconv.ParseInt(strings.TrimPrefix(lines[2], "index "), 10, 64)
+	if err != nil {
+		return answer{}, err
+	}
+	proof, err := hashes(lines[3:])
+	if err != nil {
+		return answer{}, err
+	}
+	tree, _, _, err := f_log.ParseCheckpoint([]byte(checkpoint), verifier.Name(), verifier)
+	if err != nil {
+		return answer{}, err
+	}
+	root := tlog.Hash(tree.Hash)
+	return answer{Text: string(row)}, tlog.CheckRecord(proof, int64(tree.Size), root, index, tlog.RecordHash(row))
 }
 
 func checkInclusion(r request) error {
