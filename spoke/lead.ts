@@ -8,6 +8,7 @@ import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
 import type { Random } from '@weir/shared/ports/random.ts';
+import type { SpoolDisk } from './audit/spool-disk.ts';
 import type { ActivationOutcome, BootOutcome } from './bundle/activate.ts';
 import type { SpokeConfig } from './config.ts';
 import type { Crew, Explained, LogStatus, Worker, WorkerStatus } from './crew.ts';
@@ -20,6 +21,7 @@ import { createHubTimeStore } from './io/hub-time-store.ts';
 import type { IdentityStore, StoredIdentity } from './io/identity-store.ts';
 import { renewAtHub } from './io/join-hub.ts';
 import type { SpokeEvent } from './pipeline/event-row.ts';
+import { openRetiredLogs } from './retired-logs.ts';
 import { createPolicy, type SpokePolicy } from './policy.ts';
 import { adapters } from './registries/index.ts';
 import { SPOKE_VERSION } from './spoke-limits.ts';
@@ -53,6 +55,7 @@ export interface LeadOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  readonly openDisk: (folder: string) => Promise<SpoolDisk>;
   readonly startCrew: (parts: LeadParts) => Promise<Crew>;
   /** Everything that all processes have counted, in the Prometheus text format. */
   readonly metricsText: (workers: readonly Worker[]) => Promise<string>;
@@ -102,6 +105,12 @@ export async function startLead(options: LeadOptions): Promise<Lead> {
     const boot = await activator.boot();
     const crew = await options.startCrew({ identity, channel, policy, boot, hubClock });
     closers.push(() => crew.close());
+    const retired = await openRetiredLogs({
+      ...options,
+      workers: crew.state().wanted,
+      channel,
+    });
+    closers.push(() => retired.close());
 
     const staleness = (): StatusReport['staleness'] => hubClock.stalenessOf(holder.current());
     const activeOffer = (): BundleOffer | null => {
@@ -189,7 +198,8 @@ export async function startLead(options: LeadOptions): Promise<Lead> {
       random,
       heard,
       async status() {
-        const logs = (await statuses()).flatMap((worker) => worker.logs);
+        const serving = (await statuses()).flatMap((worker) => worker.logs);
+        const logs = [...serving, ...retired.status()];
         return {
           active: activeOffer(),
           mode: holder.current()?.settings.mode ?? 'block',
@@ -200,7 +210,7 @@ export async function startLead(options: LeadOptions): Promise<Lead> {
           site: config.site,
           logs,
           nack,
-          spoolHealthy: logs.every(({ healthy }) => healthy),
+          spoolHealthy: serving.every(({ healthy }) => healthy),
         };
       },
     });
@@ -210,7 +220,7 @@ export async function startLead(options: LeadOptions): Promise<Lead> {
       async status() {
         const workers = await statuses();
         const hubTime = hubClock.note();
-        const logs = workers.flatMap((worker) => worker.logs);
+        const logs = [...workers.flatMap((worker) => worker.logs), ...retired.status()];
         return {
           ready: isReady(workers),
           workspace: identity.workspace,
@@ -239,7 +249,10 @@ export async function startLead(options: LeadOptions): Promise<Lead> {
       },
       async why(text): Promise<Explained | undefined> {
         const found = await Promise.all(crew.workers().map((worker) => worker.why(text)));
-        return found.find((each) => each !== undefined);
+        const answer = found.find((each) => each !== undefined);
+        if (answer !== undefined) return answer;
+        const row = await retired.why(text);
+        return row === undefined ? undefined : { row, rules: holder.current()?.rules ?? null };
       },
       check(purl, signal) {
         const [worker] = crew.workers();

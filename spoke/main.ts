@@ -51,7 +51,8 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
     declared: SPOKE_METRICS,
     onUndeclared: (name) => logger.warn({ metric: name }, 'an undeclared metric was dropped'),
   });
-  const each = { home, config, clock: systemClock, random: systemRandom, logger, metrics };
+  const openDisk = options.openDisk ?? openSpoolDisk;
+  const each = { openDisk, home, config, clock: systemClock, random: systemRandom, logger, metrics };
   const workers = options.workers ?? 1;
   const alone = workers === 1;
   return startLead({
@@ -81,7 +82,6 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
       load: () => Promise.resolve(policy.holder.current()?.digest ?? null),
       renewed: () => undefined,
       hubClock,
-      openDisk: options.openDisk ?? openSpoolDisk,
       env: options.env,
     });
     return {

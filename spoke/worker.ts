@@ -2,7 +2,6 @@
 // spoke (following bundles, renewing the certificate, reporting) is the lead's and reaches it through its options.
 
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { hashActor } from '@weir/shared/audit/hash-actor.ts';
 import type { RowDraft } from '@weir/shared/audit/row.ts';
 import { readRequestCode } from '@weir/shared/domain/request-code.ts';
@@ -11,8 +10,6 @@ import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Random } from '@weir/shared/ports/random.ts';
 import type { ProcessMetrics } from '@weir/shared/telemetry/metrics.ts';
-import { createAuditLog } from './audit/audit-log.ts';
-import { createShipper } from './audit/shipper.ts';
 import type { SpoolDisk } from './audit/spool-disk.ts';
 import type { BootOutcome } from './bundle/activate.ts';
 import type { BundleHolder } from './bundle/active-bundle.ts';
@@ -23,7 +20,6 @@ import { cacheFolders } from './io/cache-keeper.ts';
 import type { BlobKeeper, DocumentKeeper } from './io/cache-share.ts';
 import { openArtifactCache } from './io/artifact-cache.ts';
 import { createArtifactSource } from './io/artifact-source.ts';
-import { createAuditUplink } from './io/audit-uplink.ts';
 import type { HubChannel } from './io/hub-channel.ts';
 import type { StoredIdentity } from './io/identity-store.ts';
 import { METADATA_CACHE_LIMITS } from './io/io-limits.ts';
@@ -39,7 +35,8 @@ import type { ActivePolicy, MetadataPort, PipelinePorts } from './pipeline/ports
 import { createTurnedAway } from './pipeline/turned-away.ts';
 import type { Releases } from './registries/adapter.ts';
 import { adapters } from './registries/index.ts';
-import { DRAIN_MS, LAST_ROWS_MS, SPOKE_VERSION, spoolShare } from './spoke-limits.ts';
+import { DRAIN_MS, LAST_ROWS_MS, SPOKE_VERSION } from './spoke-limits.ts';
+import { openWorkerLog } from './worker-log.ts';
 
 export interface WorkerOptions {
   /** `w0`, `w1`, …; also the name of its log's folder. */
@@ -85,17 +82,7 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
   const { name, workers, home, config, env, identity, policy, hubClock, clock, random, logger, metrics } = options;
   const closers: (() => Promise<void>)[] = [];
   try {
-    const disk = await options.openDisk(join(home, 'audit', name));
-    const log = await createAuditLog({
-      disk,
-      unit: identity.unit,
-      spoke: identity.spoke,
-      site: config.site,
-      worker: name,
-      clock,
-      random,
-      limits: spoolShare(config.limits, workers),
-    });
+    const log = await openWorkerLog(options);
     closers.push(() => log.close());
 
     const registries = upstreamRegistries(config);
@@ -199,17 +186,7 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
       options.restarted === '' ? 'spoke_started' : 'worker_restarted',
       `weir ${SPOKE_VERSION}, bundle from ${options.boot.from ?? 'nowhere'}${options.restarted === '' ? '' : `, after ${options.restarted}`}`,
     );
-    if (log.torn !== undefined) await note('log_repaired', 'a batch that the last run left unfinished was cut off');
-
-    const shipper = createShipper({
-      log,
-      uplink: createAuditUplink(options.channel),
-      clock,
-      random,
-      logger,
-      metrics,
-      onDiverged: (error) => void note('log_diverged', error.message),
-    });
+    for (const { outcome, detail } of log.found) await note(outcome, detail);
 
     const handle = createPipeline(ports);
     const turnedAway = createTurnedAway(ports);
@@ -240,7 +217,7 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
     const counting = new AbortController();
     const counts = countMinutes(counting.signal);
     const shipping = new AbortController();
-    const shipped = shipper.run(shipping.signal);
+    const shipped = log.ship(shipping.signal, (outcome, detail) => void note(outcome, detail));
     let closing: Promise<void> | undefined;
 
     /** Rows about the spoke itself: worth a loud line when they cannot be kept, never worth stopping for. */
@@ -273,7 +250,7 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
       await recordCounters();
       await note('spoke_stopped', '');
       const deadline = clock.monotonicMs() + LAST_ROWS_MS;
-      while (log.stats().acknowledged < log.stats().nextIndex && clock.monotonicMs() < deadline) await clock.sleep(25);
+      while (!log.isEmpty() && clock.monotonicMs() < deadline) await clock.sleep(25);
       shipping.abort(new WeirError('cancelled', 'the spoke is closing'));
       await shipped;
       await closeAll(closers, logger);
@@ -283,23 +260,15 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
       name,
       registryPort: listener.port,
       status() {
-        const { log: id, nextIndex, acknowledged, freeBytes, state } = log.stats();
-        const healthy = state === 'open';
         return Promise.resolve({
           name,
           pid: process.pid,
           bundle: policy.current()?.digest ?? null,
-          logs: [{ log: id, nextIndex, acknowledged, freeBytes, healthy, upload: shipper.stats() }],
+          logs: log.status(),
         });
       },
       metrics() {
-        const stats = log.stats();
-        metrics.gauge('weir_spoke_spool_used_bytes', stats.usedBytes);
-        metrics.gauge('weir_spoke_spool_free_bytes', stats.freeBytes);
-        metrics.gauge('weir_spoke_spool_pending_bytes', stats.pendingBytes);
-        metrics.gauge('weir_spoke_spool_batches', stats.batches);
-        metrics.gauge('weir_spoke_spool_refused_rows', stats.refused);
-        metrics.gauge('weir_spoke_spool_healthy', stats.state === 'open' ? 1 : 0);
+        log.measure();
         const { refused, servedBytes } = listener.traffic();
         metrics.gauge('weir_spoke_http_refused', refused);
         metrics.gauge('weir_spoke_http_served_bytes', servedBytes);
@@ -309,9 +278,8 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
       },
       async why(text) {
         const code = readRequestCode(text);
-        const found = code === undefined ? undefined : await log.findByCode(code);
-        if (found === undefined) return undefined;
-        return { row: JSON.parse(found.bytes.toString('utf8')) as unknown, rules: policy.current()?.rules ?? null };
+        const row = code === undefined ? undefined : await log.findByCode(code);
+        return row === undefined ? undefined : { row, rules: policy.current()?.rules ?? null };
       },
       check: (purl, signal) => checkPurl(ports, purl, signal),
       tell,

@@ -96,7 +96,7 @@ test('a stage of the spoke imports shared, the adapter contract and itself', () 
 });
 
 /** Where the parts of a side are put together: io may be named there, and only there. */
-const COMPOSITION = /^(hub\/main|spoke\/(main|lead|worker|worker-process))\.ts$/;
+const COMPOSITION = /^(hub\/main|spoke\/(main|lead|worker|worker-log|worker-process|retired-logs))\.ts$/;
 
 test('only main, the command line and the trial, which composes both sides, import io', () => {
   none(
