@@ -3,7 +3,7 @@
 
 import { join } from 'node:path';
 import type { RequestCode } from '@weir/shared/domain/request-code.ts';
-import { WeirError } from '@weir/shared/errors/weir-error.ts';
+import type { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
@@ -68,7 +68,7 @@ export async function openWorkerLog(options: WorkerLogOptions): Promise<WorkerLo
     throw thrown;
   });
   const torn = { outcome: 'log_repaired', detail: 'a batch that the last run left unfinished was cut off' };
-  let tellTrouble: (error: WeirError) => void = () => undefined;
+  let tellTrouble: ((error: WeirError) => void) | undefined;
   const shipper = createShipper({
     log,
     uplink: createAuditUplink(channel),
@@ -76,7 +76,7 @@ export async function openWorkerLog(options: WorkerLogOptions): Promise<WorkerLo
     random,
     logger,
     metrics,
-    onDiverged: (error) => tellTrouble(error),
+    onDiverged: (error) => tellTrouble?.(error),
   });
   return {
     found: log.torn === undefined ? [] : [torn],
