@@ -2,10 +2,10 @@
 // hash to it, and every other tile to its place in the one above. With them a wrong row is named where it stands.
 
 import { WeirError } from '../errors/weir-error.ts';
-import { HASH_BYTES, nodeHash } from './tlog/hash.ts';
+import { HASH_BYTES } from './tlog/hash.ts';
 import { rootAt } from './tlog/proof.ts';
 import { TILE_WIDTH, tileWidth } from './tlog/tile.ts';
-import { nodesFromTiles } from './tlog/tile-nodes.ts';
+import { nodesFromTiles, tileRoot } from './tlog/tile-nodes.ts';
 
 /** The first `width` hashes of a tile, undefined when it is not there. */
 export type ReadTile = (level: number, index: number, width: number) => Promise<Buffer | undefined>;
@@ -17,12 +17,10 @@ export type CheckedTile =
   | { readonly kind: 'wrong'; readonly hashes: Buffer; readonly root: Buffer }
   /** The tile is missing, though what it must hash to is known. */
   | { readonly kind: 'missing'; readonly root: Buffer }
-  /** Nothing can be said: a tile above it is missing or wrong. */
+  /** Nothing can be said: a tile above it, or one that the root is made of, is missing or wrong. */
   | { readonly kind: 'unknown'; readonly hashes: Buffer | undefined };
 
 export interface TileCheck {
-  /** Whether the rightmost tiles hash to the signed root; when not, every answer is `unknown`. */
-  readonly rooted: boolean;
   /** A tile of leaf hashes; ask in ascending order, one tile of each level is kept. */
   leaves(index: number): Promise<CheckedTile>;
 }
@@ -30,7 +28,7 @@ export interface TileCheck {
 /** Throws only what `read` throws. */
 export async function checkTiles(size: number, root: Uint8Array, read: ReadTile): Promise<TileCheck> {
   const kept = new Map<number, { readonly index: number; readonly checked: CheckedTile }>();
-  const rooted = await hashesToRoot(size, root, read);
+  const edge = await readEdge(size, root, read);
 
   async function check(level: number, index: number): Promise<CheckedTile> {
     const known = kept.get(level);
@@ -41,11 +39,13 @@ export async function checkTiles(size: number, root: Uint8Array, read: ReadTile)
   }
 
   async function look(level: number, index: number): Promise<CheckedTile> {
+    const atEdge = edge?.get(nameOf(level, index));
+    if (atEdge !== undefined) return { kind: 'proven', hashes: atEdge };
     const width = tileWidth(size, level, index);
     const bytes = await read(level, index, width);
     const hashes = bytes?.length === width * HASH_BYTES ? bytes : undefined;
-    if (!rooted) return { kind: 'unknown', hashes };
-    if (width < TILE_WIDTH) return hashes === undefined ? { kind: 'unknown', hashes } : { kind: 'proven', hashes };
+    // Only a full tile has a place in one above it.
+    if (edge === undefined || width < TILE_WIDTH) return { kind: 'unknown', hashes };
     const above = await check(level + 1, Math.floor(index / TILE_WIDTH));
     if (above.kind !== 'proven') return { kind: 'unknown', hashes };
     const at = (index % TILE_WIDTH) * HASH_BYTES;
@@ -54,27 +54,31 @@ export async function checkTiles(size: number, root: Uint8Array, read: ReadTile)
     return tileRoot(hashes).equals(expected) ? { kind: 'proven', hashes } : { kind: 'wrong', hashes, root: expected };
   }
 
-  return { rooted, leaves: (index) => check(0, index) };
+  return { leaves: (index) => check(0, index) };
 }
 
-/** The root over a tile's hashes, whose number is a power of two. */
-export function tileRoot(hashes: Buffer): Buffer {
-  if (hashes.length === HASH_BYTES) return hashes;
-  const middle = hashes.length / 2;
-  return nodeHash(tileRoot(hashes.subarray(0, middle)), tileRoot(hashes.subarray(middle)));
-}
-
-/** Whether the rightmost tile of each level, which the root is made of, hashes to it. */
-async function hashesToRoot(size: number, root: Uint8Array, read: ReadTile): Promise<boolean> {
+/** The rightmost tiles, which the root is made of; undefined when one is missing or they do not hash to it. */
+async function readEdge(
+  size: number,
+  root: Uint8Array,
+  read: ReadTile,
+): Promise<ReadonlyMap<string, Buffer> | undefined> {
+  const tiles = new Map<string, Buffer>();
   const nodes = nodesFromTiles(async (level, index) => {
-    const tile = await read(level, index, tileWidth(size, level, index));
-    if (tile === undefined) throw new WeirError('not_found', `tile ${level}/${index} is missing`);
+    const width = tileWidth(size, level, index);
+    const tile = await read(level, index, width);
+    if (tile?.length !== width * HASH_BYTES) throw new WeirError('not_found', `tile ${level}/${index} is missing`);
+    tiles.set(nameOf(level, index), tile);
     return tile;
   });
   try {
-    return (await rootAt(size, nodes)).equals(root);
+    return (await rootAt(size, nodes)).equals(root) ? tiles : undefined;
   } catch (thrown) {
-    if (thrown instanceof WeirError && (thrown.code === 'not_found' || thrown.code === 'corrupt')) return false;
+    if (thrown instanceof WeirError && (thrown.code === 'not_found' || thrown.code === 'corrupt')) return undefined;
     throw thrown;
   }
+}
+
+function nameOf(level: number, index: number): string {
+  return `${level}/${index}`;
 }

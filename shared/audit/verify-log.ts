@@ -10,12 +10,13 @@ import type { AuditRow } from './row.ts';
 import { ReceiptTrail } from './receipt-trail.ts';
 import { readRow } from './row-codec.ts';
 import { scanRow } from './scan-row.ts';
-import { type CheckedTile, checkTiles, type TileCheck, tileRoot } from './tile-check.ts';
+import { type CheckedTile, checkTiles, type TileCheck } from './tile-check.ts';
 import { openCheckpoint, openCosigned } from './tlog/checkpoint.ts';
 import { TreeEdge } from './tlog/edge.ts';
 import { HASH_BYTES, leafHash } from './tlog/hash.ts';
 import type { Verifier } from './tlog/note.ts';
 import { TILE_WIDTH, tileWidth } from './tlog/tile.ts';
+import { tileRoot } from './tlog/tile-nodes.ts';
 
 /** A log in the tlog-tiles layout, wherever it is kept. What is not there is undefined. */
 export interface LogSource {

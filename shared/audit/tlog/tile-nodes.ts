@@ -43,7 +43,7 @@ export function nodesFromTiles(readTile: (level: number, index: number) => Promi
     const tileIndex = Math.floor(first / TILE_WIDTH);
     const start = (first % TILE_WIDTH) * HASH_BYTES;
     const end = start + width * HASH_BYTES;
-    return subtreeHash(await tileOf(tileLevel, tileIndex, end), start, end);
+    return tileRoot((await tileOf(tileLevel, tileIndex, end)).subarray(start, end));
   };
 }
 
@@ -54,9 +54,9 @@ function checkTile(tile: Buffer, level: number, index: number): Buffer {
   return tile;
 }
 
-/** The root over the hashes at [start, end), whose number is a power of two. */
-function subtreeHash(tile: Buffer, start: number, end: number): Buffer {
-  if (end - start === HASH_BYTES) return tile.subarray(start, end);
-  const middle = (start + end) / 2;
-  return nodeHash(subtreeHash(tile, start, middle), subtreeHash(tile, middle, end));
+/** The root over these hashes, whose number is a power of two. */
+export function tileRoot(hashes: Buffer): Buffer {
+  if (hashes.length === HASH_BYTES) return hashes;
+  const middle = hashes.length / 2;
+  return nodeHash(tileRoot(hashes.subarray(0, middle)), tileRoot(hashes.subarray(middle)));
 }
