@@ -11,7 +11,7 @@ import { HASH_BYTES, leafHash } from '@weir/shared/audit/tlog/hash.ts';
 import { splitNote, type Verifier } from '@weir/shared/audit/tlog/note.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import { BATCH_BYTES_MAX, BATCH_ROWS_MAX, type NackCode, type RowBatch } from '@weir/shared/wire/audit.ts';
-import { type NewRow, ROW_FLAGS } from '../store/audit-store.ts';
+import { type AuditStore, type NewRow, type PreparedRows, ROW_FLAGS } from '../store/audit-store.ts';
 
 /** A row may claim to be this much younger than its arrival, milliseconds, before it is flagged. */
 export const AHEAD_MS = 5 * 60_000;
@@ -27,11 +27,15 @@ export interface Uploader {
   readonly spoke: string;
 }
 
-export interface SoundBatch {
+export interface SoundBatch extends Pick<RowBatch, 'log' | 'firstIndex' | 'checkpoint' | 'proof'> {
   readonly kind: 'sound';
-  readonly batch: RowBatch;
-  /** At least one, from `batch.firstIndex` on. */
-  readonly rows: readonly NewRow[];
+  /** At least one, from `firstIndex` on. */
+  readonly rows: PreparedRows;
+  /** Their leaf hashes, one after the other. */
+  readonly leaves: Buffer;
+  /** Event times of the first and the last row. */
+  readonly firstEventMs: number;
+  readonly lastEventMs: number;
   /** Rows in the log after this batch, as signed. */
   readonly size: number;
   /** Undefined for a log without a key. */
@@ -39,9 +43,8 @@ export interface SoundBatch {
 }
 
 /** A batch that no second sending cures: its log is closed for it. */
-export interface BadBatch {
+export interface BadBatch extends Pick<RowBatch, 'log' | 'firstIndex' | 'rows' | 'checkpoint'> {
   readonly kind: 'bad';
-  readonly batch: RowBatch;
   readonly code: NackCode;
   readonly detail: string;
 }
@@ -61,11 +64,18 @@ export function isOwn(from: Uploader, log: string): boolean {
 export function checkBatch(
   from: Uploader,
   batch: RowBatch,
-  options: { readonly key: Verifier | undefined; readonly receivedAtMs: number },
+  options: {
+    readonly key: Verifier | undefined;
+    readonly receivedAtMs: number;
+    readonly prepare: AuditStore['prepare'];
+  },
 ): SoundBatch | BadBatch {
   const bad = (code: NackCode, detail: string): BadBatch => ({
     kind: 'bad',
-    batch,
+    log: batch.log,
+    firstIndex: batch.firstIndex,
+    rows: batch.rows,
+    checkpoint: batch.checkpoint,
     code,
     detail: detail.slice(0, DETAIL_CHARS_MAX),
   });
@@ -113,7 +123,20 @@ export function checkBatch(
     });
     before = eventTimeMs;
   }
-  return { kind: 'sound', batch, rows, size, root: signed.root };
+  const { log, firstIndex, checkpoint, proof } = batch;
+  return {
+    kind: 'sound',
+    log,
+    firstIndex,
+    checkpoint,
+    proof,
+    rows: options.prepare({ log, unit: from.unit, spoke: from.spoke }, rows),
+    leaves: Buffer.concat(rows.map(({ leaf }) => leaf)),
+    firstEventMs: rows[0]?.eventTimeMs ?? before,
+    lastEventMs: before,
+    size,
+    root: signed.root,
+  };
 }
 
 /** Size and root of a log's signed tree head, or why it is refused. It carries the log's signature and no other. */

@@ -104,7 +104,7 @@ export function createGroupCommit(parts: {
         repeated += item.rows - outcome.added;
         item.answer({ kind: 'ack', log: item.log, nextIndex, receipt });
       } else {
-        item.answer(nack(item.checked.batch, outcome?.code ?? 'unavailable', outcome?.detail ?? '', { nextIndex }));
+        item.answer(nack(item, outcome?.code ?? 'unavailable', outcome?.detail ?? '', { nextIndex }));
       }
     }
     const unit = queued[0]?.unit ?? '';
@@ -152,7 +152,7 @@ export function createGroupCommit(parts: {
 }
 
 function refuseAll(group: readonly QueuedBatch[], code: NackCode, detail: string, retryAfterMs = 0): void {
-  for (const item of group) item.answer(nack(item.checked.batch, code, detail, { retryAfterMs }));
+  for (const item of group) item.answer(nack(item, code, detail, { retryAfterMs }));
 }
 
 /** A refusal of one batch. */

@@ -3,10 +3,11 @@
 // what is stored closes the log, with both sides' signed tree heads as evidence.
 
 import { TreeEdge } from '@weir/shared/audit/tlog/edge.ts';
+import { HASH_BYTES } from '@weir/shared/audit/tlog/hash.ts';
 import { verifyConsistency } from '@weir/shared/audit/tlog/proof.ts';
 import { BATCH_ROWS_MAX, type NackCode } from '@weir/shared/wire/audit.ts';
 import type { NewAlarm, RefusedBatch } from '../store/alarm-store.ts';
-import { type CloseReason, type LogClosing, type LogHead, type NewRow, ROW_FLAGS } from '../store/audit-store.ts';
+import { type CloseReason, type LogClosing, type LogHead, type PreparedRows, ROW_FLAGS } from '../store/audit-store.ts';
 import { type BadBatch, CHECKPOINT_BYTES_MAX, type SoundBatch } from './check-batch.ts';
 
 export type BatchOutcome =
@@ -17,8 +18,8 @@ export type BatchOutcome =
 export interface Extension {
   /** One for each batch, in order. */
   readonly outcomes: readonly BatchOutcome[];
-  /** New rows, from the held end on; not all of them need to be written when `present` names some. */
-  readonly rows: readonly NewRow[];
+  /** New rows, from the held end on, without those that are there already. */
+  readonly rows: readonly PreparedRows[];
   readonly nextIndex: number;
   readonly edge: Buffer;
   /** What the spoke signed for `nextIndex` rows. */
@@ -41,8 +42,9 @@ export async function extendLog(
   options: { readonly careful: boolean } = { careful: false },
 ): Promise<Extension> {
   const outcomes: BatchOutcome[] = [];
-  const rows: NewRow[] = [];
-  const present = new Set<number>();
+  const rows: PreparedRows[] = [];
+  /** Batches of this group that continued the log: their leaves are as good as stored. */
+  const taken: SoundBatch[] = [];
   let { nextIndex, lastEventMs } = head;
   let edge = TreeEdge.decode(nextIndex, head.edge);
   let root = edge.root();
@@ -58,16 +60,16 @@ export async function extendLog(
     refuse(code, detail);
   }
 
-  /** First of these rows that is stored with another leaf; rows of this group are stored too. */
-  async function differing(known: readonly NewRow[]): Promise<number | undefined> {
-    const [first, last] = [known[0], known.at(-1)];
-    if (first === undefined || last === undefined) return undefined;
-    const below = Math.min(last.index + 1, head.nextIndex);
-    const leaves = first.index < below ? await stored(first.index, below) : new Map<number, Buffer>();
-    return known.find(({ index, leaf }) => {
-      const held = index < head.nextIndex ? leaves.get(index) : rows[index - head.nextIndex]?.leaf;
-      return held === undefined || !held.equals(leaf);
-    })?.index;
+  /** First row of [from, until) that is stored with another leaf than in this batch; rows of this group are stored too. */
+  async function differing(batch: SoundBatch, from: number, until: number): Promise<number | undefined> {
+    const below = Math.min(until, head.nextIndex);
+    const leaves = from < below ? await stored(from, below) : new Map<number, Buffer>();
+    for (let index = from; index < until; index += 1) {
+      const within = taken.find((each) => index >= each.firstIndex && index < each.size);
+      const held = index < head.nextIndex ? leaves.get(index) : within && leafAt(within, index);
+      if (held?.equals(leafAt(batch, index)) !== true) return index;
+    }
+    return undefined;
   }
 
   for (const batch of batches) {
@@ -79,13 +81,13 @@ export async function extendLog(
       close('poisoned', batch.code, batch.detail, batch);
       continue;
     }
-    const { firstIndex } = batch.batch;
+    const { firstIndex } = batch;
     if (firstIndex > nextIndex) {
       refuse('gap', `expected row ${nextIndex}`);
       continue;
     }
-    const known = batch.rows.slice(0, nextIndex - firstIndex);
-    const fork = await differing(known);
+    const from = nextIndex;
+    const fork = await differing(batch, firstIndex, Math.min(from, batch.size));
     if (fork !== undefined) {
       close('fork', 'fork', `row ${fork} is stored with other bytes`, batch);
       continue;
@@ -100,9 +102,8 @@ export async function extendLog(
       continue;
     }
 
-    const fresh = batch.rows.slice(known.length);
     const grown = edge.clone();
-    for (const { leaf } of fresh) grown.append(leaf);
+    for (let index = from; index < batch.size; index += 1) grown.append(leafAt(batch, index));
     const grownRoot = grown.root();
     const follows = batch.root?.equals(grownRoot) ?? true;
     const proven =
@@ -113,7 +114,7 @@ export async function extendLog(
         newSize: batch.size,
         oldRoot: root,
         newRoot: batch.root,
-        proof: batch.batch.proof,
+        proof: batch.proof,
       });
     if (!follows || !proven) {
       // A tree that neither its rows nor its proof join to the held one is another history; one of both is a broken batch.
@@ -123,36 +124,61 @@ export async function extendLog(
       else close('poisoned', 'inconsistent', 'the rows do not give the signed root', batch);
       continue;
     }
-    if (options.careful) {
-      const strays = await stored(nextIndex, batch.size);
-      const other = fresh.find(({ index, leaf }) => strays.get(index)?.equals(leaf) === false);
-      if (other !== undefined) {
-        close('fork', 'fork', `row ${other.index} lies beyond the stored end with other bytes`, batch);
-        continue;
-      }
-      for (const index of strays.keys()) present.add(index);
+    const strays = options.careful ? await stored(from, batch.size) : NONE;
+    const other = [...strays].find(([index, leaf]) => !leaf.equals(leafAt(batch, index)));
+    if (other !== undefined) {
+      close('fork', 'fork', `row ${other[0]} lies beyond the stored end with other bytes`, batch);
+      continue;
     }
-    for (const row of fresh) {
-      const backwards = row.index === nextIndex && lastEventMs !== null && row.eventTimeMs < lastEventMs;
-      rows.push(backwards ? { ...row, flags: row.flags | ROW_FLAGS.backwards } : row);
+    const backwards = firstIndex === from && lastEventMs !== null && batch.firstEventMs < lastEventMs;
+    if (backwards) batch.rows.flagFirst(ROW_FLAGS.backwards);
+    for (const [start, end] of runsWithout(strays, from, batch.size)) {
+      rows.push(batch.rows.slice(start - firstIndex, end - firstIndex));
     }
-    outcomes.push({ kind: 'stored', added: fresh.length });
+    outcomes.push({ kind: 'stored', added: batch.size - from });
+    taken.push(batch);
     nextIndex = batch.size;
-    lastEventMs = fresh.at(-1)?.eventTimeMs ?? lastEventMs;
-    ({ checkpoint } = batch.batch);
+    ({ checkpoint, lastEventMs } = batch);
     edge = grown;
     root = grownRoot;
   }
 
   return {
     outcomes,
-    rows: present.size === 0 ? rows : rows.filter(({ index }) => !present.has(index)),
+    rows,
     nextIndex,
     edge: edge.encode(),
     checkpoint,
     lastEventMs,
     closing,
   };
+}
+
+const NONE: ReadonlyMap<number, Buffer> = new Map();
+
+function leafAt(batch: SoundBatch, index: number): Buffer {
+  const at = (index - batch.firstIndex) * HASH_BYTES;
+  return batch.leaves.subarray(at, at + HASH_BYTES);
+}
+
+/** Stretches of [from, until) that leave out these indexes. */
+function* runsWithout(
+  left: ReadonlyMap<number, unknown>,
+  from: number,
+  until: number,
+): Generator<readonly [number, number]> {
+  let start = from;
+  for (let index = from; index <= until; index += 1) {
+    if (index < until && !left.has(index)) continue;
+    if (index > start) yield [start, index];
+    start = index + 1;
+  }
+}
+
+/** The rows of a batch as they came, one more than may be at most, to show that it was one too many. */
+function rowsOf(batch: SoundBatch | BadBatch): readonly Uint8Array[] {
+  if (batch.kind === 'bad') return batch.rows.slice(0, BATCH_ROWS_MAX + 1);
+  return Array.from({ length: batch.rows.count }, (_, place) => batch.rows.row(place));
 }
 
 function closingOf(
@@ -166,8 +192,7 @@ function closingOf(
   },
 ): LogClosing {
   const { log, unit, spoke } = head;
-  const { reason, code, detail } = what;
-  const { batch } = what.batch;
+  const { reason, code, detail, batch } = what;
   const alarm: NewAlarm = {
     kind: reason === 'fork' ? 'fork' : 'poisoned',
     unit,
@@ -184,8 +209,7 @@ function closingOf(
     firstIndex: batch.firstIndex,
     code,
     detail,
-    // One more than may be, to show that it was one too many.
-    rows: batch.rows.slice(0, BATCH_ROWS_MAX + 1),
+    rows: rowsOf(batch),
     checkpoint: alarm.offered,
   };
   return { log, reason, alarm, quarantine };

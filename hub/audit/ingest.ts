@@ -52,7 +52,7 @@ export interface Ingest {
 }
 
 export interface IngestParts {
-  readonly store: Pick<AuditStore, 'head' | 'admit' | 'enter' | 'noteInstance' | 'commitGroup' | 'close'>;
+  readonly store: Pick<AuditStore, 'head' | 'admit' | 'enter' | 'noteInstance' | 'prepare' | 'commitGroup' | 'close'>;
   readonly alarms: Pick<AlarmStore, 'raise'>;
   readonly workspace: string;
   /** A spoke's enrolled audit key (32 bytes), undefined for a spoke that is not enrolled. */
@@ -119,7 +119,7 @@ export function createIngest(parts: IngestParts): Ingest {
     }
     if (key === undefined && batch.checkpoint.length > 0)
       return nack(batch, 'unknown_key', 'the log has not been opened');
-    return checkBatch(from, batch, { key, receivedAtMs: clock.nowMs() });
+    return checkBatch(from, batch, { key, receivedAtMs: clock.nowMs(), prepare: store.prepare });
   }
 
   async function enqueue(from: Uploader, batch: RowBatch, bytes: number): Promise<UploadAnswer> {
@@ -157,7 +157,8 @@ export function createIngest(parts: IngestParts): Ingest {
     const publicKey = await parts.enrolledKey(from);
     if (publicKey === undefined) throw new WeirError('forbidden', 'the spoke is not enrolled');
     const { workspace } = parts;
-    const bound = openBinding(opening.binding, { workspace, ...from, publicKey });
+    const { unit, spoke } = from;
+    const bound = openBinding(opening.binding, { workspace, unit, spoke, publicKey });
     if (bound.log !== opening.log) throw new WeirError('untrusted', 'the log key is bound to another log');
     return bound.vkey;
   }

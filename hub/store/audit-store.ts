@@ -41,6 +41,20 @@ export interface NewRow {
   readonly outcome: string;
 }
 
+/**
+ * Rows of one log in the form in which the store writes them. They are prepared as soon as they are verified, so that bytes,
+ * not thousands of objects, wait for the commit.
+ */
+export interface PreparedRows {
+  readonly count: number;
+  /** The exact bytes of one row. */
+  row(place: number): Buffer;
+  /** The rows [from, until), sharing memory. */
+  slice(from: number, until?: number): PreparedRows;
+  /** Adds a bit to the flags of the first row. */
+  flagFirst(bit: number): void;
+}
+
 export const LOG_STATES = ['open', 'closed'] as const;
 export type LogState = (typeof LOG_STATES)[number];
 /** Why a log is closed: nobody extends it any more. */
@@ -79,7 +93,7 @@ export interface LogHead {
 
 /** Consecutive rows that continue a log, and where the log stands after them. */
 export interface LogAppend extends Pick<LogHead, 'log' | 'unit' | 'spoke' | 'nextIndex'> {
-  readonly rows: readonly NewRow[];
+  readonly rows: readonly PreparedRows[];
   readonly edge: Uint8Array;
   readonly checkpoint: Uint8Array;
   readonly receipt: Uint8Array;
@@ -158,6 +172,9 @@ export interface AuditStore {
 
   /** Notes the process that opened a log last. */
   noteInstance(log: string, instance: string): Promise<void>;
+
+  /** Brings consecutive rows of one log into the form in which they are written. */
+  prepare(owner: Pick<LogHead, 'log' | 'unit' | 'spoke'>, rows: readonly NewRow[]): PreparedRows;
 
   /**
    * One transaction: locks the heads of these logs, asks `plan` what to change, and changes it; all of it or nothing.

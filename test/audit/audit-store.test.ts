@@ -21,7 +21,7 @@ interface Ledger extends HubLedger {
   readonly spoke: SigningSpoke;
   readonly log: SigningLog;
   /** Adds these rows to a log and uploads them. */
-  fill(log: SigningLog, drafts: readonly RowDraft[]): Promise<void>;
+  readonly fill: (log: SigningLog, drafts: readonly RowDraft[]) => Promise<void>;
 }
 
 async function ledger(): Promise<Ledger> {
@@ -40,6 +40,10 @@ async function ledger(): Promise<Ledger> {
       assert.equal((await hub.upload(log, from)).kind, 'ack');
     },
   };
+}
+
+function at(minutes: number): RowDraft {
+  return servedDraft({ time: new Date(Date.now() + minutes * 60_000).toISOString() });
 }
 
 function served(count: number): readonly RowDraft[] {
@@ -88,8 +92,6 @@ test('the job makes the months around now, and those of strays that are near eno
 
 test('odd times are flagged and kept: ahead of their arrival, or earlier than the row before', async () => {
   const { store, log, fill } = await ledger();
-  const at = (minutes: number): RowDraft =>
-    servedDraft({ time: new Date(Date.now() + minutes * 60_000).toISOString() });
   await fill(log, [at(0), at(4), at(6), at(-1)]);
   // The first row of a batch is compared with the last one stored.
   await fill(log, [at(-2), at(1440), at(1441)]);

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createPrivateKey, generateKeyPairSync, webcrypto } from 'node:crypto';
+import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -16,17 +16,16 @@ import type { AuditStore } from '@weir/hub/store/audit-store.ts';
 import { type AuditLog, createAuditLog } from '@weir/spoke/audit/audit-log.ts';
 import { type Shipper, createShipper } from '@weir/spoke/audit/shipper.ts';
 import { createAuditUplink } from '@weir/spoke/io/audit-uplink.ts';
-import { type HubChannel, createHubChannel } from '@weir/spoke/io/hub-channel.ts';
+import type { HubChannel } from '@weir/spoke/io/hub-channel.ts';
 import { openSpoolDisk } from '@weir/spoke/io/spool-disk.ts';
 import { systemClock } from '@weir/spoke/io/system-clock.ts';
-import { Pkcs10CertificateRequestGenerator } from '@peculiar/x509';
 import { quiet, testPostgres } from '../hub/database.ts';
 import { uncounted, until } from './doubles.ts';
 import type { HubProcessInput } from './hub-process.ts';
+import { channelOf } from './mutual-tls.ts';
 import { servedDraft } from './sample-rows.ts';
 
 const HUB = join(import.meta.dirname, 'hub-process.ts');
-const EC = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
 const server = testPostgres();
 let folder = '';
@@ -52,32 +51,6 @@ async function kill(child: ChildProcess): Promise<void> {
   const gone = once(child, 'exit');
   child.kill('SIGKILL');
   await gone;
-}
-
-async function channelOf(unit: string, spoke: string, port: number): Promise<HubChannel> {
-  const keys = await webcrypto.subtle.generateKey(EC, true, ['sign', 'verify']);
-  const request = await Pkcs10CertificateRequestGenerator.create({ keys, name: 'CN=spoke', signingAlgorithm: EC });
-  const validity = { fromMs: Date.now(), ttlMs: 3_600_000 };
-  const { chain, notAfterMs } = await authority.issueSpoke(
-    { workspace: 'trial', unit, spoke },
-    new Uint8Array(request.rawData),
-    validity,
-  );
-  const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey));
-  const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
-  return createHubChannel([`localhost:${port}`], {
-    schema: 'weir.identity/v1',
-    workspace: 'trial',
-    unit,
-    spoke,
-    certificate_chain: chain,
-    tls_key: key.export({ format: 'pem', type: 'pkcs8' }),
-    ca_bundle: authority.certificate,
-    not_after_ms: notAfterMs,
-    log_key: generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }),
-    unit_salt: '00'.repeat(32),
-    trust_root: '{}',
-  });
 }
 
 async function openLog(unit: string, spoke: string): Promise<AuditLog> {
@@ -124,7 +97,7 @@ test('a hub killed again and again while rows stream ends with exactly the rows 
   let hub = await startHub({ databaseUrl: url, port: 0, ...hubKeys });
   const { port } = hub;
   const log = await openLog('payments', 'edge-1');
-  const channel = await channelOf('payments', 'edge-1', port);
+  const channel = await channelOf(authority, { unit: 'payments', spoke: 'edge-1' }, port);
   const shipper = shipperOf(log, channel);
   const stop = new AbortController();
   const running = shipper.run(stop.signal);
@@ -174,7 +147,7 @@ test("a spoke cannot read or write another unit's log, whatever its rows say", a
   const hub = await startHub({ databaseUrl: url, port: 0, ...hubKeys });
   const log = await openLog('payments', 'edge-2');
   // The certificate says research, the rows say payments.
-  const channel = await channelOf('research', 'edge-2', hub.port);
+  const channel = await channelOf(authority, { unit: 'research', spoke: 'edge-2' }, hub.port);
   const stop = new AbortController();
   try {
     await log.append(servedDraft());

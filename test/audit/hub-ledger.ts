@@ -24,15 +24,15 @@ export interface HubLedger {
   readonly ingest: Ingest;
   readonly receiptKey: NoteSigner;
   /** Another replica on the same database. */
-  replica(change?: Partial<IngestParts>): Ingest;
+  readonly replica: (change?: Partial<IngestParts>) => Ingest;
   /** Opens a log in its spoke's name. */
-  open(log: SigningLog, change?: Parameters<SigningLog['opening']>[0]): Promise<LogPosition>;
+  readonly open: (log: SigningLog, change?: Parameters<SigningLog['opening']>[0]) => Promise<LogPosition>;
   /** Uploads [from, until) of a log. */
-  upload(log: SigningLog, from: number, until?: number): Promise<UploadAnswer>;
+  readonly upload: (log: SigningLog, from: number, until?: number) => Promise<UploadAnswer>;
   /** Size that a receipt of this hub covers. Throws when it is none. */
-  receipted(log: SigningLog, receipt: Uint8Array): number;
+  readonly receipted: (log: SigningLog, receipt: Uint8Array) => number;
   /** Kinds of open alarms about a log, oldest first. */
-  openAlarms(log: SigningLog): Promise<readonly string[]>;
+  readonly openAlarms: (log: SigningLog) => Promise<readonly string[]>;
 }
 
 export function newReceiptKey(): NoteSigner {

@@ -17,7 +17,7 @@ import {
   type Verifier,
 } from '@weir/shared/audit/tlog/note.ts';
 import { parseLogId } from '@weir/shared/audit/log-id.ts';
-import type { AuditStore, NewRow } from '@weir/hub/store/audit-store.ts';
+import { type AuditStore, type NewRow, ROW_FLAGS } from '@weir/hub/store/audit-store.ts';
 import { refusedDraft, servedDraft } from './sample-rows.ts';
 
 export const WORKSPACE = 'weir';
@@ -75,6 +75,7 @@ export async function growLog(
       if (head === undefined) throw new Error('the log was not admitted');
       const edge = TreeEdge.decode(head.nextIndex, head.edge);
       const rows: NewRow[] = [];
+      let before = head.lastEventMs ?? 0;
       for (let at = 0; at < Math.min(GROUP, count - done); at += 1) {
         const row = rowOf(log, head.nextIndex + at, firstMs + (done + at) * 1000);
         const bytes = encodeRow(row);
@@ -84,7 +85,7 @@ export async function growLog(
           index: row.index,
           bytes,
           leaf,
-          flags: 0,
+          flags: Date.parse(row.time) < before ? ROW_FLAGS.backwards : 0,
           eventTimeMs: Date.parse(row.time),
           actor: row.actor.id,
           purl: row.subject.purl,
@@ -94,6 +95,7 @@ export async function growLog(
           action: row.action,
           outcome: row.outcome,
         });
+        before = Date.parse(row.time);
       }
       const checkpoint = signCheckpoint({ origin: key.name, size: edge.size, root: edge.root() }, key);
       const receipt = cosignCheckpoint(checkpoint, signers.hub, Math.floor(Date.now() / 1000));
@@ -102,7 +104,7 @@ export async function growLog(
         log,
         unit,
         spoke,
-        rows,
+        rows: [store.prepare({ log, unit, spoke }, rows)],
         nextIndex: edge.size,
         edge: edge.encode(),
         checkpoint,

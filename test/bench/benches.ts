@@ -31,6 +31,7 @@ export type Bench = (options: BenchOptions) => Promise<BenchResult>;
 export const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> = {
   'audit-append': () => import('./audit-append.ts'),
   'audit-fsck': () => import('./audit-fsck.ts'),
+  'audit-ingest': () => import('./audit-ingest.ts'),
   'audit-query': () => import('./audit-query.ts'),
   decide: () => import('./decide.ts'),
   'miss-overhead': () => import('./miss-overhead.ts'),

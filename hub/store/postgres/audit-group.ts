@@ -5,7 +5,7 @@ import type { AuditStore, GroupChange, LeafReader } from '../audit-store.ts';
 import { closeLog, lockHeads, moveHeads } from './audit-heads.ts';
 import { leavesBetween, leavesOfRows } from './audit-leaves.ts';
 import { copyIn } from './copy-in.ts';
-import { COPY_ROWS, encodeRows } from './copy-rows.ts';
+import { COPY_ROWS, copyMessages } from './copy-rows.ts';
 import { inTransaction, type Pool, type Queryable } from './pool.ts';
 import { storeError } from './store-error.ts';
 
@@ -22,7 +22,8 @@ export function committerIn(pool: Pool): AuditStore['commitGroup'] {
           ? (log, from, until) => leavesOfRows(client, log, from, until)
           : (log, from, until) => leavesBetween(client, log, from, until);
         const { appends, closings }: GroupChange = await plan(heads, leaves);
-        if (appends.some(({ rows }) => rows.length > 0)) await copyIn(client, COPY_ROWS, encodeRows(appends));
+        const runs = appends.flatMap(({ rows }) => rows);
+        if (runs.length > 0) await copyIn(client, COPY_ROWS, copyMessages(runs));
         if (appends.length > 0) await moveHeads(client, appends);
         for (const closing of closings) await closeLog(client, closing);
       });

@@ -6,12 +6,14 @@ import { headsIn } from './audit-heads.ts';
 import { leavesFrom } from './audit-leaves.ts';
 import { ensureMonths, strayMonths } from './audit-partitions.ts';
 import { queryRows, rowByCode, rowById } from './audit-query.ts';
+import { packRows } from './copy-rows.ts';
 import type { Pool } from './pool.ts';
 import { ROW_COLUMNS, type StoredColumns, storedRow } from './stored-row.ts';
 
 export function createAuditStore(pool: Pool): AuditStore {
   return {
     ...headsIn(pool),
+    prepare: packRows,
     commitGroup: committerIn(pool),
 
     async rowsFrom(log, index, limit) {

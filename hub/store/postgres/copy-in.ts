@@ -9,7 +9,7 @@ export const COPY_DATA_HEAD_BYTES = 5;
 /** `c` and a length of its own four bytes. */
 const COPY_DONE = Buffer.from([0x63, 0, 0, 0, 4]);
 
-/** Runs a COPY statement with these CopyData messages. Rejects with what Postgres says; the transaction is then over. */
+/** Runs a COPY statement with these CopyData messages, in as many buffers as they come. Rejects with what Postgres says; the transaction is then over. */
 export async function copyIn(client: PoolClient, statement: string, messages: readonly Buffer[]): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   client.query(new CopyIn(statement, messages, resolve, reject));
