@@ -16,8 +16,6 @@ import { createUnitTokenStore } from '@weir/hub/store/postgres/unit-token-store.
 import { createUnitTokens, type UnitTokens } from '@weir/hub/unit/unit-tokens.ts';
 import { createUnits } from '@weir/hub/unit/units.ts';
 import { hashActor } from '@weir/shared/audit/hash-actor.ts';
-import { encodeRow } from '@weir/shared/audit/row-codec.ts';
-import type { AuditRow } from '@weir/shared/audit/row.ts';
 import { TreeEdge } from '@weir/shared/audit/tlog/edge.ts';
 import { leafHash } from '@weir/shared/audit/tlog/hash.ts';
 import { identitiesSchema } from '@weir/shared/bundle/layers.ts';
@@ -26,6 +24,7 @@ import { ANONYMOUS } from '@weir/shared/domain/principal.ts';
 import { createAuthenticator } from '@weir/spoke/identity/authenticate.ts';
 import { testPostgres } from '../hub/database.ts';
 import { servedDraft } from './sample-rows.ts';
+import { storeRows } from './stored-rows.ts';
 
 const server = testPostgres();
 /** Letters that JSON, SQL and LIKE each treat in their own way. */
@@ -106,16 +105,7 @@ async function layGround(): Promise<Ground> {
 
 /** Rows of these actors, as a spoke writes them, in a log of their own. */
 async function writeRows(pool: Pool, ids: readonly string[]): Promise<void> {
-  for (const [index, id] of ids.entries()) {
-    const draft = servedDraft({ actor: { id, kind: 'token' } });
-    const row: AuditRow = { ...draft, v: 1, log: LOG, index, unit: UNIT, spoke: 'edge', site: '' };
-    const bytes = encodeRow(row);
-    await pool.query(
-      `INSERT INTO audit_rows (log, index, event_time, unit, spoke, actor, purl, level, rules, code, action, outcome, row, leaf)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, 0, '{}', '', $8, $9, $10, $11)`,
-      [LOG, index, row.time, UNIT, 'edge', id, row.subject.purl, row.action, row.outcome, bytes, leafHash(bytes)],
-    );
-  }
+  await storeRows(pool, LOG, ids.length, (index) => servedDraft({ actor: { id: ids[index] ?? '', kind: 'token' } }));
 }
 
 /** Root over the rows as they are stored, each leaf hashed anew. */
