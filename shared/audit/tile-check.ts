@@ -4,7 +4,7 @@
 import { WeirError } from '../errors/weir-error.ts';
 import { HASH_BYTES } from './tlog/hash.ts';
 import { rootAt } from './tlog/proof.ts';
-import { TILE_WIDTH, tileWidth } from './tlog/tile.ts';
+import { TILE_WIDTH, tilePath, tileWidth } from './tlog/tile.ts';
 import { nodesFromTiles, tileRoot } from './tlog/tile-nodes.ts';
 
 /** The first `width` hashes of a tile, undefined when it is not there. */
@@ -23,12 +23,29 @@ export type CheckedTile =
 export interface TileCheck {
   /** A tile of leaf hashes; ask in ascending order, one tile of each level is kept. */
   leaves(index: number): Promise<CheckedTile>;
+  /** Tiles that were asked for and are not there. */
+  readonly missing: number;
 }
 
-/** Throws only what `read` throws. */
-export async function checkTiles(size: number, root: Uint8Array, read: ReadTile): Promise<TileCheck> {
+/**
+ * Tiles of the tree of `size` leaves with this root. `found` is told of tiles above the leaves that are not what they must
+ * be. Throws only what `read` throws.
+ */
+export async function checkTiles(
+  size: number,
+  root: Uint8Array,
+  read: ReadTile,
+  found: (what: string) => void,
+): Promise<TileCheck> {
   const kept = new Map<number, { readonly index: number; readonly checked: CheckedTile }>();
-  const edge = await readEdge(size, root, read);
+  let missing = 0;
+  const edge = await readEdge(size, root, async (level, index, width) => {
+    const tile = await read(level, index, width);
+    if (tile === undefined) missing += 1;
+    return tile;
+  });
+  if (edge === undefined && missing === 0)
+    found('the last tiles of the log do not hash to the root that it has signed');
 
   async function check(level: number, index: number): Promise<CheckedTile> {
     const known = kept.get(level);
@@ -43,6 +60,7 @@ export async function checkTiles(size: number, root: Uint8Array, read: ReadTile)
     if (atEdge !== undefined) return { kind: 'proven', hashes: atEdge };
     const width = tileWidth(size, level, index);
     const bytes = await read(level, index, width);
+    if (bytes === undefined) missing += 1;
     const hashes = bytes?.length === width * HASH_BYTES ? bytes : undefined;
     // Only a full tile has a place in one above it.
     if (edge === undefined || width < TILE_WIDTH) return { kind: 'unknown', hashes };
@@ -51,10 +69,17 @@ export async function checkTiles(size: number, root: Uint8Array, read: ReadTile)
     const at = (index % TILE_WIDTH) * HASH_BYTES;
     const expected = above.hashes.subarray(at, at + HASH_BYTES);
     if (hashes === undefined) return { kind: 'missing', root: expected };
-    return tileRoot(hashes).equals(expected) ? { kind: 'proven', hashes } : { kind: 'wrong', hashes, root: expected };
+    if (tileRoot(hashes).equals(expected)) return { kind: 'proven', hashes };
+    if (level > 0) found(`${tilePath(level, index)} does not hash to its place in the tile above`);
+    return { kind: 'wrong', hashes, root: expected };
   }
 
-  return { leaves: (index) => check(0, index) };
+  return {
+    leaves: (index) => check(0, index),
+    get missing() {
+      return missing;
+    },
+  };
 }
 
 /** The rightmost tiles, which the root is made of; undefined when one is missing or they do not hash to it. */

@@ -51,6 +51,8 @@ export interface LogReport {
   readonly rows: number;
   /** Rows of which only the hash is there. */
   readonly hashesOnly: number;
+  /** Hash tiles that the store lacks; where the rows are there nothing follows from it. */
+  readonly tilesMissing: number;
   /** The fault with the lowest index, null when there is none; a fault of the whole log comes after those of rows. */
   readonly fault: LogFault | null;
   /** All faults. */
@@ -120,7 +122,12 @@ class LogReading {
     await using trail = this.#trail;
     await trail.start(this.#edge, size);
 
-    const tiles = await checkTiles(size, root, (level, index, width) => this.#source.tile(level, index, width));
+    const tiles = await checkTiles(
+      size,
+      root,
+      (level, index, width) => this.#source.tile(level, index, width),
+      (what) => this.#found(-1, what),
+    );
     let coming = this.#read(0, size);
     for (let index = 0; index * TILE_WIDTH < size; index += 1) {
       const bundle = await coming;
@@ -141,6 +148,7 @@ class LogReading {
       root: root.toString('hex'),
       rows: this.#rows,
       hashesOnly: this.#hashesOnly,
+      tilesMissing: tiles.missing,
       fault: this.#fault,
       faultCount: this.#faultCount,
       receipts: trail.receipts,

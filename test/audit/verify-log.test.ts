@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
+import * as fc from 'fast-check';
 import type { AuditRow, RowDraft } from '@weir/shared/audit/row.ts';
 import { encodeRow } from '@weir/shared/audit/row-codec.ts';
 import { cosignCheckpoint, signCheckpoint } from '@weir/shared/audit/tlog/checkpoint.ts';
@@ -128,6 +129,7 @@ test('a good log is read whole: every row, the root, the receipt', async () => {
     root: edgeOf(GOOD).root().toString('hex'),
     rows: 1000,
     hashesOnly: 0,
+    tilesMissing: 0,
     fault: null,
     faultCount: 0,
     receipts: 1,
@@ -186,13 +188,95 @@ test('a wrong tile over right rows is told apart from a wrong row', async () => 
   assert.equal(faultCount, 1);
 });
 
+test('a wrong tile above the leaves is named, and so is an end that does not lead to the root', async () => {
+  const size = 70_000;
+  const bare = Array.from({ length: size }, (_, at) => leafHash(Buffer.from(String(at))));
+  const edge = new TreeEdge();
+  for (const leaf of bare) edge.append(leaf);
+  for (const [name, what] of [
+    ['1/0', 'tile/1/000 does not hash to its place in the tile above'],
+    ['1/1', 'the last tiles of the log do not hash to the root that it has signed'],
+    ['2/0', 'the last tiles of the log do not hash to the root that it has signed'],
+  ] as const) {
+    const tiles = new Map(tilesOf(bare));
+    tiles.set(name, flipped(tiles.get(name) as Buffer, 77));
+    const { fault, faultCount, hashesOnly } = await verifyLog(
+      {
+        checkpoint: async () => receiptOf(edge, 1),
+        tile: async (level, index, width) => tiles.get(`${level}/${index}`)?.subarray(0, width * 32),
+        entries: async () => undefined,
+      },
+      keys,
+    );
+    assert.deepEqual([fault, faultCount, hashesOnly], [{ index: -1, what }, 1, size]);
+  }
+});
+
 test('without any tile a changed row still breaks the root', async () => {
   const log = memoryLog(GOOD);
   log.rows[12] = swapped(12);
   log.tiles.clear();
-  const { fault } = await verifyLog(log.source, keys);
+  const { fault, tilesMissing } = await verifyLog(log.source, keys);
+  assert.ok(tilesMissing >= 4);
   assert.equal(fault?.index, -1);
   assert.match(fault?.what ?? '', /^the rows hash to .* not to the root that the log has signed$/);
+});
+
+test('a tile that is another when it is read again is not believed on the first one’s word', async () => {
+  const log = memoryLog(GOOD);
+  log.rows[900] = swapped(900);
+  const good = log.tiles.get('0/3') as Buffer;
+  const forged = Buffer.from(good);
+  forged.set(leafHash(swapped(900)), (900 - 768) * 32);
+  let reads = 0;
+  const source: LogSource = {
+    ...log.source,
+    tile: async (level, index, width) => {
+      if (level !== 0 || index !== 3) return log.source.tile(level, index, width);
+      reads += 1;
+      return (reads === 1 ? good : forged).subarray(0, width * 32);
+    },
+  };
+  const { fault } = await verifyLog(source, keys);
+  assert.equal(fault?.index, 900);
+});
+
+function flipped(bytes: Buffer, at: number): Buffer {
+  const changed = Buffer.from(bytes);
+  const bit = at % (bytes.length * 8);
+  changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+  return changed;
+}
+
+test('no changed bit of rows, tiles or checkpoint goes unnoticed, and one in a row is named', async () => {
+  const size = 600;
+  const good = memoryLog(GOOD.slice(0, size));
+  const part = fc.oneof(
+    fc.record({ row: fc.nat({ max: size - 1 }) }),
+    fc.record({ tile: fc.constantFrom(...good.tiles.keys()) }),
+    fc.constant({ checkpoint: true }),
+  );
+  await fc.assert(
+    fc.asyncProperty(part, fc.nat(), async (changed, at) => {
+      const log = memoryLog(good.rows);
+      if ('row' in changed) log.rows[changed.row] = flipped(log.rows[changed.row] as Buffer, at);
+      else if ('tile' in changed) log.tiles.set(changed.tile, flipped(log.tiles.get(changed.tile) as Buffer, at));
+      else log.checkpoint = flipped(log.checkpoint, at);
+      try {
+        const { fault, receipts } = await verifyLog(log.source, keys);
+        // A change in the line of a hub's key makes it the line of a key that nobody knows.
+        if ('checkpoint' in changed) assert.equal(receipts, 0);
+        else if ('row' in changed) assert.equal(fault?.index, changed.row);
+        else assert.equal(fault?.index, -1);
+      } catch (thrown) {
+        assert.ok(
+          'checkpoint' in changed && thrown instanceof WeirError && thrown.code === 'untrusted',
+          String(thrown),
+        );
+      }
+    }),
+    { numRuns: 150 },
+  );
 });
 
 for (const [what, index, bytes, sentence] of [
