@@ -41,7 +41,7 @@ export interface QuarantinedBatch extends RefusedBatch {
   readonly atMs: number;
 }
 
-/** How much refused evidence is kept. Beyond it the alarm alone tells what happened. */
+/** How much refused evidence is kept, in bytes as they are stored. Beyond it the alarm alone tells what happened. */
 export const QUARANTINE_LIMITS = {
   batchesPerLog: 4,
   bytesPerLog: 4 << 20,
