@@ -6,7 +6,7 @@ import type { DescService } from '@bufbuild/protobuf';
 import { type Client, Code, ConnectError, createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import { describeThrown, ERROR_CODES, type RetryAdvice, WeirError } from '@weir/shared/errors/weir-error.ts';
-import { isLoopback } from './admin-server.ts';
+import { isLoopback } from './loopback.ts';
 
 export interface AdminClientOptions {
   /** Base URL of the admin port. */

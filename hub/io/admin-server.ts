@@ -5,7 +5,6 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
-import { isIP } from 'node:net';
 import type { DescMethod } from '@bufbuild/protobuf';
 import type { GenService, GenServiceMethods } from '@bufbuild/protobuf/codegenv2';
 import {
@@ -24,6 +23,7 @@ import { rpcStatus } from '../rpc/error-map.ts';
 import type { FailureLimiter } from '../rpc/failure-limiter.ts';
 import type { Operator, OperatorContext } from '../rpc/handler.ts';
 import type { AnyHandler, OperatorService } from '../rpc/service.ts';
+import { isLoopback } from './loopback.ts';
 import type { BoundPort } from './machine-server.ts';
 
 export const ADMIN_LIMITS = {
@@ -151,10 +151,6 @@ export async function createAdminServer(options: AdminServerOptions): Promise<Ad
       clearTimeout(timer);
     },
   };
-}
-
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 async function plainPage(url: string, response: ServerResponse, options: AdminServerOptions): Promise<boolean> {

@@ -4,7 +4,7 @@ import { link, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { WeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
-import { type KeyAndChain } from '../enrollment/certificate-authority.ts';
+import type { KeyAndChain } from '../enrollment/certificate-authority.ts';
 import { readSmallFile, writePrivateFile } from './private-file.ts';
 
 export interface HubHome {

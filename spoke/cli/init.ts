@@ -7,7 +7,6 @@ import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import { readSpokeConfig } from '../config.ts';
 import { npmRegistry, pipIndex } from '../io/client-settings.ts';
 import { createIdentityStore } from '../io/identity-store.ts';
-import { joinHub } from '../io/join-hub.ts';
 import { EXIT, printFields, printJson, settle } from './output.ts';
 import { CONFIG_FILE, spokeHome } from './spoke-home.ts';
 
@@ -76,6 +75,8 @@ async function init(options: InitOptions): Promise<number> {
   // Everything that can be wrong is found before the token is spent.
   const draft = readSpokeConfig(text);
   mkdirSync(home, { recursive: true, mode: 0o700 });
+  // Loaded here alone: certificates and gRPC are half of what a command takes to start.
+  const { joinHub } = await import('../io/join-hub.ts');
   const joined = await joinHub({
     address: options.hub,
     caPin: options.caPin,
