@@ -45,7 +45,7 @@ export interface WorkerOptions {
   readonly workers: number;
   readonly home: string;
   readonly config: SpokeConfig;
-  readonly identity: Pick<StoredIdentity, 'workspace' | 'unit' | 'spoke' | 'unit_salt'>;
+  readonly identity: StoredIdentity;
   readonly channel: HubChannel;
   readonly policy: BundleHolder<ActivePolicy>;
   /** What became of the bundles on disk when this process started. */
