@@ -299,7 +299,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
         alarms: stores.alarms,
         hubVkey: receiptKey.vkey,
         enrolledKey: (unit, spoke) => enrolledKey({ unit, spoke }),
-        prove: createRowProofs({ store: stores.audit, tiles: stores.tiles }),
+        prove: createRowProofs({ store: stores.audit, tiles: stores.tiles, targets: [] }),
         fsck: (asked) =>
           fsck(
             {

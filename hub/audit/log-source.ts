@@ -3,20 +3,11 @@
 
 import { HASH_BYTES } from '@weir/shared/audit/tlog/hash.ts';
 import { TILE_WIDTH, tileWidth } from '@weir/shared/audit/tlog/tile.ts';
+import type { LogSource } from '@weir/shared/audit/verify-log.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { AuditStore, LogHead } from '../store/audit-store.ts';
 import type { TileStore } from '../store/tile-store.ts';
 import { tileRoot } from './tile-root.ts';
-
-/** A log in the tlog-tiles layout, wherever it is kept. What is not there is undefined. */
-export interface LogSource {
-  /** Newest signed checkpoint or receipt. */
-  checkpoint(): Promise<Buffer>;
-  /** The first `width` hashes of a tile. */
-  tile(level: number, index: number, width: number): Promise<Buffer | undefined>;
-  /** The first `width` rows of a bundle. */
-  entries(index: number, width: number): Promise<Buffer[] | undefined>;
-}
 
 export interface StoredLogParts {
   readonly store: Pick<AuditStore, 'rowsFrom' | 'leavesFrom'>;
