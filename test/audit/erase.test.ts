@@ -24,6 +24,7 @@ import { ANONYMOUS } from '@weir/shared/domain/principal.ts';
 import { createAuthenticator } from '@weir/spoke/identity/authenticate.ts';
 import { testPostgres } from '../hub/database.ts';
 import { servedDraft } from './sample-rows.ts';
+import { columnsWith } from './search-database.ts';
 import { storeRows } from './stored-rows.ts';
 
 const server = testPostgres();
@@ -122,33 +123,6 @@ async function rootOf(pool: Pool): Promise<{ readonly size: number; readonly roo
   return { size: rows.length, root: edge.root().toString('hex'), rows: Buffer.concat(rows.map(({ row }) => row)) };
 }
 
-/** Tables in which a text stands in any column, in any of the spellings that a dump could give it. */
-async function tablesWith(pool: Pool, text: string): Promise<readonly string[]> {
-  const tables = await pool.query<{ name: string }>(
-    `SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1`,
-  );
-  assert.ok(tables.rows.length > 15, 'all tables are searched');
-  const spellings = [text, JSON.stringify(text).slice(1, -1)];
-  const found: string[] = [];
-  for (const { name } of tables.rows) {
-    const columns = await pool.query<{ column: string; type: string }>(
-      `SELECT attname AS column, format_type(atttypid, NULL) AS type FROM pg_attribute
-       WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped`,
-      [name],
-    );
-    for (const { column, type } of columns.rows) {
-      const value = type === 'bytea' ? `"${column}"` : `convert_to("${column}"::text, 'UTF8')`;
-      const hits = await pool.query(
-        `SELECT 1 FROM ${name} WHERE ${spellings.map((_, i) => `position($${i + 1}::bytea IN ${value}) > 0`).join(' OR ')} LIMIT 1`,
-        spellings.map((spelling) => Buffer.from(spelling, 'utf8')),
-      );
-      if (hits.rowCount !== 0) found.push(`${name}.${column}`);
-    }
-  }
-  return found;
-}
-
 async function newToken(ground: Ground, principal: string, unit = UNIT) {
   return ground.tokens.create({ unit, principal, groups: ['builders'], ttlS: 0, by: 'ops' });
 }
@@ -171,7 +145,7 @@ test('whoever is erased cannot be named any more, and every row and root is as i
   assert.ok((await actors.pseudonymsOf(UNIT, NAME)).includes(pseudonym));
   assert.equal(await actors.nameOf(UNIT, pseudonym), NAME);
   assert.equal(await actors.nameOf('research', pseudonym), undefined, 'another unit knows nobody of them');
-  const named = await tablesWith(pool, NAME);
+  const named = await columnsWith(pool, NAME);
   assert.deepEqual(named, ['audit_actors.name', 'layers.bytes', 'unit_tokens.principal'], 'the search finds names');
 
   // Who can still come in would be recorded again.
@@ -187,7 +161,7 @@ test('whoever is erased cannot be named any more, and every row and root is as i
   const erased = await actors.erase(UNIT, NAME, 'ops');
   assert.deepEqual(erased.pseudonyms, [pseudonym]);
   assert.deepEqual(await rootOf(pool), before, 'rows, leaves and root');
-  assert.deepEqual(await tablesWith(pool, NAME), []);
+  assert.deepEqual(await columnsWith(pool, NAME), []);
   assert.equal(await actors.nameOf(UNIT, pseudonym), undefined);
   assert.ok(!(await actors.pseudonymsOf(UNIT, NAME)).includes(pseudonym));
 
@@ -216,7 +190,7 @@ test('an actor is erased by pseudonym as well', async () => {
   const pseudonym = await ground.pseudonymOf(secret);
   await ground.tokens.revoke(token.id, 'ops');
   assert.deepEqual((await ground.actors.erase(UNIT, pseudonym, 'ops')).pseudonyms, [pseudonym]);
-  assert.deepEqual(await tablesWith(ground.pool, NAME), []);
+  assert.deepEqual(await columnsWith(ground.pool, NAME), []);
 });
 
 test('nothing is erased while the newest bundle still names the actor', async () => {
@@ -229,7 +203,7 @@ test('nothing is erased while the newest bundle still names the actor', async ()
   assert.equal(await ground.actors.nameOf(UNIT, pseudonym), NAME);
   ground.publishing = true;
   await ground.actors.erase(UNIT, NAME, 'ops');
-  assert.deepEqual(await tablesWith(ground.pool, NAME), []);
+  assert.deepEqual(await columnsWith(ground.pool, NAME), []);
 });
 
 test('a publisher that was overtaken by an erasure brings no name back', async () => {
@@ -238,7 +212,7 @@ test('a publisher that was overtaken by an erasure brings no name back', async (
   await ground.tokens.revoke(token.id, 'ops');
   await ground.actors.erase(UNIT, NAME, 'ops');
   assert.deepEqual(await ground.actors.ensure(UNIT, [NAME]), new Map());
-  assert.deepEqual(await tablesWith(ground.pool, NAME), []);
+  assert.deepEqual(await columnsWith(ground.pool, NAME), []);
 });
 
 test('hubs that ask at once give one pseudonym', async () => {
