@@ -18,6 +18,8 @@ import { createLeader } from './audit/leader.ts';
 import { makePartitions, PARTITION_LIMITS } from './audit/partition-job.ts';
 import { pastRoot } from './audit/past-root.ts';
 import { createRowProofs } from './audit/prove.ts';
+import { PUSH_LIMITS } from './audit/push.ts';
+import { pushRows } from './audit/push-job.ts';
 import { createPublisher } from './bundle/publish.ts';
 import type { HubConfig } from './config.ts';
 import { makeAuthority, openAuthority } from './enrollment/certificate-authority.ts';
@@ -35,6 +37,7 @@ import { openHubHome } from './io/hub-home.ts';
 import { type BoundPort, createMachineServer } from './io/machine-server.ts';
 import { createOpa, findOpa } from './io/opa-process.ts';
 import { readSmallFile } from './io/private-file.ts';
+import { createSink } from './io/push-sink.ts';
 import { loadOrCreateReceiptKey } from './io/receipt-key.ts';
 import { signEnvelope } from './io/sign-envelope.ts';
 import { loadOrCreateSigningKey } from './io/signing-key.ts';
@@ -57,6 +60,7 @@ import { createNotifications } from './store/postgres/notifications.ts';
 import { createOperatorTokenStore } from './store/postgres/operator-token-store.ts';
 import { createPolicyStore } from './store/postgres/policy-store.ts';
 import { createPool } from './store/postgres/pool.ts';
+import { createPushStore } from './store/postgres/push-store.ts';
 import { createRowScan } from './store/postgres/row-scan.ts';
 import { createSpokeLogs } from './store/postgres/spoke-logs.ts';
 import { createTileStore } from './store/postgres/tile-store.ts';
@@ -337,6 +341,22 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
     metrics,
   });
 
+  const push = createLeader({
+    lock: locks,
+    name: 'push',
+    everyMs: PUSH_LIMITS.pollMs,
+    work: (signal) =>
+      pushRows(
+        config.audit.push,
+        createSink,
+        { rows: stores.audit, cursors: createPushStore(pool), clock, random, logger, metrics },
+        signal,
+      ),
+    clock,
+    logger,
+    metrics,
+  });
+
   // Start, in the order in which others depend on it; everything is closed the other way round.
   await denylist.refresh();
   // The first rows must not wait for a leader.
@@ -350,6 +370,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
   const background = [
     feed.run(stopping.signal),
     partitions.run(stopping.signal),
+    ...(config.audit.push.length === 0 ? [] : [push.run(stopping.signal)]),
     every(HUB_CERTIFICATE_MS / 2, stopping.signal, logger, async () => machines.replaceCertificate(await issueHub())),
     // Should a notification be lost: a revocation must not wait for the next one.
     every(DENYLIST_REREAD_MS, stopping.signal, logger, () => denylist.refresh()),

@@ -196,25 +196,33 @@ export function createPush(ports: PushPorts, options: PushOptions): Push {
     return true;
   }
 
+  async function loop(signal: AbortSignal): Promise<void> {
+    let loaded = false;
+    while (!signal.aborted) {
+      let waitMs = 0;
+      try {
+        // Whoever led before may have moved the cursors.
+        if (!loaded) await load();
+        loaded = true;
+        if (!(await turn(signal))) waitMs = limits.pollMs;
+        succeeded();
+      } catch (thrown) {
+        if (signal.aborted) return;
+        failed(thrown);
+        const ceiling = Math.min(limits.backoffMaxMs, limits.backoffMs * 2 ** Math.min(failures - 1, 20));
+        waitMs = retryAfter(thrown) ?? Math.ceil(ceiling * random.unit());
+      }
+      if (waitMs > 0) await clock.sleep(waitMs, signal).catch(() => undefined);
+    }
+  }
+
   return {
     async run(signal) {
-      let loaded = false;
-      while (!signal.aborted) {
-        let waitMs = 0;
-        try {
-          // Whoever led before may have moved the cursors.
-          if (!loaded) await load();
-          loaded = true;
-          if (!(await turn(signal))) waitMs = limits.pollMs;
-          succeeded();
-        } catch (thrown) {
-          if (signal.aborted) return;
-          failed(thrown);
-          const ceiling = Math.min(limits.backoffMaxMs, limits.backoffMs * 2 ** Math.min(failures - 1, 20));
-          waitMs = retryAfter(thrown) ?? Math.ceil(ceiling * random.unit());
-        }
-        if (waitMs > 0) await clock.sleep(waitMs, signal).catch(() => undefined);
-      }
+      await loop(signal);
+      // Only who leads has anything to say about a sink.
+      metrics.gauge('weir_hub_push_lag_rows', 0, { sink: name });
+      metrics.gauge('weir_hub_push_lag_seconds', 0, { sink: name });
+      metrics.gauge('weir_hub_push_healthy', 1, { sink: name });
     },
   };
 }
