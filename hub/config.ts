@@ -65,6 +65,41 @@ const pushSchema = z.discriminatedUnion('kind', [
 ]);
 export type PushSettings = z.output<typeof pushSchema>;
 
+const copySchema = z
+  .strictObject({
+    /** Between turns: the copy of a log that grows is behind by about as much. */
+    every_s: z.int().min(1).max(3600).default(10),
+    /** Directory, such as a mounted archive; '' for none. */
+    folder: pathOrNone,
+    /** Bucket of an S3-compatible service, with object lock. */
+    s3: z
+      .strictObject({
+        /** URL of the service without the bucket. */
+        endpoint: z
+          .url({ protocol: /^https?$/ })
+          .max(2048)
+          .refine((text) => new URL(text).username === '' && new URL(text).password === '', 'holds credentials'),
+        bucket: z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'is not the name of a bucket'),
+        region: z.string().min(1).max(64).default('us-east-1'),
+        /** Before every key, ending in a slash. */
+        prefix: z
+          .string()
+          .regex(/^(?:[A-Za-z0-9._-]+\/)*$/, 'is not a path that ends in a slash')
+          .max(256)
+          .default(''),
+        /** JSON file with access_key_id and secret_access_key. */
+        credentials_file: path,
+        /** How long objects are locked. */
+        lock_days: z.int().min(1).max(36_500).default(365),
+        /** Go on, loudly, where the bucket cannot lock. */
+        allow_unlocked: z.boolean().default(false),
+      })
+      .nullable()
+      .default(null),
+  })
+  .prefault({});
+export type CopySettings = z.output<typeof copySchema>;
+
 export const hubConfigSchema = z.strictObject({
   schema: z.literal('weir.hub/v1').default('weir.hub/v1'),
   /** Name of the federation: part of every identity and manifest, never changed afterwards. */
@@ -119,7 +154,17 @@ export const hubConfigSchema = z.strictObject({
         .max(16)
         .refine((sinks) => new Set(sinks.map(({ name }) => name)).size === sinks.length, 'two sinks have one name')
         .default([]),
+      /** Write-once copies of all logs. */
+      copy: copySchema,
+      /** Days that rows stay in the database after their month has ended; 0 keeps them for ever. They stay in the copies. */
+      retention_days: z.int().min(0).max(36_500).default(0),
+      /** Units whose rows stay whatever their age. */
+      held_units: z.array(z.string().regex(UNIT_NAME)).max(10_000).default([]),
     })
+    .refine(
+      ({ retention_days: days, copy }) => days === 0 || copy.folder !== '' || copy.s3 !== null,
+      'retention_days removes only what is in a write-once copy: set audit.copy too',
+    )
     .prefault({}),
   log: z.strictObject({ level: z.enum(LOG_LEVELS).default('info') }).prefault({}),
 });
@@ -138,5 +183,8 @@ export const HUB_VARIABLES: Readonly<Record<string, string>> = {
   WEIR_HUB_ADVERTISE_FEDERATION: 'advertise.federation',
   WEIR_HUB_ADVERTISE_JOIN: 'advertise.join',
   WEIR_HUB_CERTIFICATE_TTL_S: 'identity.certificate_ttl_s',
+  WEIR_HUB_AUDIT_COPY_FOLDER: 'audit.copy.folder',
+  WEIR_HUB_AUDIT_COPY_S3: 'audit.copy.s3',
+  WEIR_HUB_AUDIT_RETENTION_DAYS: 'audit.retention_days',
   WEIR_LOG_LEVEL: 'log.level',
 };
