@@ -1,6 +1,6 @@
 // The hub as the shipper sees it, as a port.
 
-import type { RowBatch, UploadAnswer } from '@weir/shared/wire/audit.ts';
+import type { LogOpening, LogPosition, RowBatch, UploadAnswer } from '@weir/shared/wire/audit.ts';
 
 /** One upload stream. Every batch gets one answer, in order. */
 export interface UploadStream {
@@ -12,7 +12,7 @@ export interface UploadStream {
 }
 
 export interface AuditUplink {
-  /** Where the hub's copy of the log ends. Rejects with `unavailable`, `timeout`, `forbidden`, … */
-  position(log: string, signal: AbortSignal): Promise<number>;
+  /** Opens a session for a log and tells where the hub's copy of it ends. Rejects with `unavailable`, `timeout`, `forbidden`, … */
+  position(opening: LogOpening, signal: AbortSignal): Promise<LogPosition>;
   open(signal: AbortSignal): UploadStream;
 }

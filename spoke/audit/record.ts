@@ -3,10 +3,11 @@
 
 import { crc32 } from 'node:zlib';
 import { ROW_BYTES_MAX } from '@weir/shared/audit/row.ts';
+import { leafHashAt } from '@weir/shared/audit/tlog/hash.ts';
 
 /**
  * Little-endian: u32 CRC-32 of everything after it, u32 length of the bytes, u32 position in the batch, u64 index.
- * A length of 0 marks unwritten space.
+ * A length of 0 marks unwritten space. The last byte is 0, as no index has 56 bits: a row's leaf is hashed in place.
  */
 export const RECORD_HEADER_BYTES = 20;
 export const RECORD_BYTES_MAX = RECORD_HEADER_BYTES + ROW_BYTES_MAX;
@@ -50,4 +51,15 @@ export function readRecord(buffer: Buffer, start: number): RecordHead | undefine
     bytesStart,
     bytesEnd,
   };
+}
+
+/** Leaf hashes of the records that fill [start, end). */
+export function leavesOf(buffer: Buffer, start: number, end: number): readonly Buffer[] {
+  const leaves: Buffer[] = [];
+  for (let at = start; at < end; ) {
+    const bytesStart = at + RECORD_HEADER_BYTES;
+    at = bytesStart + buffer.readUInt32LE(at + 4);
+    leaves.push(leafHashAt(buffer, bytesStart, at));
+  }
+  return leaves;
 }

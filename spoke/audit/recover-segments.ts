@@ -32,6 +32,13 @@ export interface Recovered {
   readonly torn: TornTail | undefined;
 }
 
+export interface RecoverOptions {
+  /** Rows from here on are passed over, whatever state they are in. */
+  readonly until?: number;
+  /** Called with each segment that has rows, in order, and its bytes; what it throws ends the recovery. */
+  readonly visit?: (segment: SegmentExtent, bytes: Buffer) => Promise<void>;
+}
+
 type ReadableDisk = Pick<SpoolDisk, 'list' | 'read' | 'size'>;
 
 const SEGMENT_NAME = /^(\d{10})\.seg$/;
@@ -40,31 +47,50 @@ export function segmentName(sequence: number): string {
   return `${String(sequence).padStart(10, '0')}.seg`;
 }
 
+/** undefined for a name that is not a segment's. */
+export function segmentSequence(name: string): number | undefined {
+  const digits = SEGMENT_NAME.exec(name)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
 /**
  * Reads every segment of the folder (one in memory at a time). Throws `corrupt`, naming segment and offset, when rows that
  * were durable are damaged or missing.
  */
-export async function recoverSegments(disk: ReadableDisk, logDigest: Uint8Array): Promise<Recovered> {
+export async function recoverSegments(
+  disk: ReadableDisk,
+  logDigest: Uint8Array,
+  { until = Number.POSITIVE_INFINITY, visit }: RecoverOptions = {},
+): Promise<Recovered> {
   const used: SegmentExtent[] = [];
   const blank: SegmentExtent[] = [];
   let torn: TornTail | undefined;
   let nextIndex: number | undefined;
 
+  let last: number | undefined;
   for (const [sequence, name] of await segmentNames(disk)) {
+    if (nextIndex !== undefined && nextIndex >= until) break;
+    if (last !== undefined && sequence !== last + 1) throw damaged(segmentName(last + 1), 0, nextIndex);
+    last = sequence;
     const size = await disk.size(name);
-    const scan = scanSegment(await disk.read(name, 0, size), logDigest, nextIndex);
+    const bytes = await disk.read(name, 0, size);
+    const scan = scanSegment(bytes, logDigest, nextIndex, until);
     const extent = { sequence, name, size, ...bounds(scan) };
     if (scan.state === 'blank') {
       blank.push(extent);
       continue;
     }
-    if (scan.state === 'corrupt' || scan.state === 'foreign') throw damaged(name, scan.end);
+    if (scan.state === 'corrupt' || scan.state === 'foreign') throw damaged(name, scan.end, scan.nextIndex);
     // One batch is in flight at a time: whatever follows a torn batch or a blank segment cannot have been written.
-    if (torn !== undefined) throw damaged(torn.segment, torn.offset);
-    if (blank.length > 0) throw damaged(blank[0]?.name ?? name, 0);
+    if (torn !== undefined) throw damaged(torn.segment, torn.offset, torn.nextIndex);
+    if (blank.length > 0) throw damaged(blank[0]?.name ?? name, 0, nextIndex ?? 0);
     if (scan.state === 'torn') torn = { segment: name, offset: scan.end, nextIndex: scan.nextIndex };
-    if (scan.end === 0) blank.push(extent);
-    else used.push(extent);
+    if (scan.end === 0) {
+      blank.push(extent);
+    } else {
+      used.push(extent);
+      await visit?.(extent, bytes);
+    }
     nextIndex = scan.nextIndex;
   }
   return { used, blank, nextIndex: nextIndex ?? 0, torn };
@@ -75,12 +101,6 @@ export async function repairTorn(disk: SpoolDisk, torn: TornTail): Promise<void>
   await disk.zero(torn.segment, torn.offset, await disk.size(torn.segment));
 }
 
-/** The number in a segment's name, undefined for other files. */
-export function segmentSequence(name: string): number | undefined {
-  const digits = SEGMENT_NAME.exec(name)?.[1];
-  return digits === undefined ? undefined : Number(digits);
-}
-
 async function segmentNames(
   disk: Pick<SpoolDisk, 'list'>,
 ): Promise<readonly (readonly [sequence: number, name: string])[]> {
@@ -89,21 +109,16 @@ async function segmentNames(
     const sequence = segmentSequence(name);
     if (sequence !== undefined) found.push([sequence, name]);
   }
-  found.sort(([a], [b]) => a - b);
-  for (const [position, [sequence]] of found.entries()) {
-    const before = found[position - 1];
-    if (before !== undefined && before[0] !== sequence - 1) throw damaged(segmentName(before[0] + 1), 0);
-  }
-  return found;
+  return found.toSorted(([a], [b]) => a - b);
 }
 
 function bounds(scan: SegmentScan) {
   return { firstIndex: scan.firstIndex, nextIndex: scan.nextIndex, end: scan.end, offsets: [...scan.offsets] };
 }
 
-function damaged(segment: string, offset: number): WeirError {
+function damaged(segment: string, offset: number, index: number | undefined): WeirError {
   return new WeirError('corrupt', `the audit log is damaged in segment ${segment} at offset ${offset}`, {
-    detail: { segment, offset },
+    detail: { segment, offset, ...(index === undefined ? {} : { index }) },
     next: 'keep the folder as evidence, set it aside, and start a new log',
   });
 }

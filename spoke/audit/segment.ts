@@ -5,7 +5,7 @@ import { crc32 } from 'node:zlib';
 import { ROW_BYTES_MAX } from '@weir/shared/audit/row.ts';
 import { RECORD_HEADER_BYTES, readRecord } from './record.ts';
 
-/** 'WEIRSEG1', u32 CRC-32 of the rest, u32 spare, u64 first index, u64 spare, 32 bytes: SHA-256 of the log id. */
+/** 'WEIRSEG1', u32 CRC-32 of the rest, u32 spare, u64 first index, u64 size of the file, 32 bytes: SHA-256 of the log id. */
 export const SEGMENT_HEADER_BYTES = 64;
 /** One offset is kept for every so many rows, so that a reader can start near any index. */
 export const OFFSET_EVERY = 256;
@@ -27,10 +27,12 @@ export interface SegmentScan {
   readonly offsets: readonly number[];
 }
 
-export function segmentHeader(firstIndex: number, logDigest: Uint8Array): Buffer {
+/** @param size bytes of the whole file, so that a later look can tell whether all of it is there; 0 says nothing */
+export function segmentHeader(firstIndex: number, logDigest: Uint8Array, size = 0): Buffer {
   const header = Buffer.alloc(SEGMENT_HEADER_BYTES);
   MAGIC.copy(header);
   header.writeBigUInt64LE(BigInt(firstIndex), 16);
+  header.writeBigUInt64LE(BigInt(size), 24);
   header.set(logDigest.subarray(0, 32), 32);
   header.writeUInt32LE(crc32(header.subarray(12)), 8);
   return header;
@@ -44,8 +46,21 @@ export function readSegmentHeader(segment: Buffer, logDigest: Uint8Array): numbe
   return Number(segment.readBigUInt64LE(16));
 }
 
-/** @param expected index that the segment must begin with; undefined accepts what its header says */
-export function scanSegment(segment: Buffer, logDigest: Uint8Array, expected: number | undefined): SegmentScan {
+/** Size that the file had when it was made, 0 when its header does not say. The header must have been read. */
+export function segmentSize(segment: Buffer): number {
+  return Number(segment.readBigUInt64LE(24));
+}
+
+/**
+ * @param expected index that the segment must begin with; undefined accepts what its header says
+ * @param until rows from here on are not looked at
+ */
+export function scanSegment(
+  segment: Buffer,
+  logDigest: Uint8Array,
+  expected: number | undefined,
+  until = Number.POSITIVE_INFINITY,
+): SegmentScan {
   const nothing = { firstIndex: expected ?? 0, nextIndex: expected ?? 0, end: 0, offsets: [] };
   const firstIndex = readSegmentHeader(segment, logDigest);
   if (firstIndex === undefined) {
@@ -60,6 +75,7 @@ export function scanSegment(segment: Buffer, logDigest: Uint8Array, expected: nu
   let end = SEGMENT_HEADER_BYTES;
   let nextIndex = firstIndex;
   for (;;) {
+    if (nextIndex >= until) return { state: 'clean', firstIndex, nextIndex, end, offsets };
     const record = readRecord(segment, end);
     if (record === undefined || record.index !== nextIndex) break;
     if ((nextIndex - firstIndex) % OFFSET_EVERY === 0) offsets.push(end);

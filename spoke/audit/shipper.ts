@@ -1,24 +1,30 @@
-// Brings every row of a log to the hub, in order, at least once: asks where the hub's copy ends, streams batches from there
-// inside a bounded window, and begins anew from the hub's answer after any trouble. The hub stores each row once.
+// Brings every row of a log to the hub, in order, at least once: says how the log stands and learns where the hub's copy
+// ends, streams signed batches from there inside a bounded window, and begins anew after any trouble. The hub stores each row
+// once and answers with receipts; what it says is believed only as far as it is signed and agrees with the log's own tree.
 
+import { TILE_WIDTH } from '@weir/shared/audit/tlog/tile.ts';
+import type { Verifier } from '@weir/shared/audit/tlog/note.ts';
 import { WeirError, asWeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
 import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
 import type { Random } from '@weir/shared/ports/random.ts';
-import { BATCH_BYTES_MAX, BATCH_ROWS_MAX, type UploadAnswer } from '@weir/shared/wire/audit.ts';
+import { BATCH_BYTES_MAX, BATCH_ROWS_MAX, type LogPosition, type UploadAnswer } from '@weir/shared/wire/audit.ts';
 import type { AuditLog } from './audit-log.ts';
 import type { AuditUplink, UploadStream } from './audit-uplink.ts';
+import { createReceiptCheck } from './receipt-check.ts';
 
 export interface ShipperLimits {
   /** Batches sent and not yet answered. */
   readonly window: number;
   readonly batchRows: number;
   readonly batchBytes: number;
+  /** A batch that is not full goes this long after the one before it at the earliest: each costs a signature on both sides. */
+  readonly lingerMs: number;
   /** Full-jitter backoff after a failure: below `backoffMs · 2ⁿ`, at most `backoffMaxMs`. */
   readonly backoffMs: number;
   readonly backoffMaxMs: number;
-  /** Pause after an answer that sending again does not cure: someone has to look. */
+  /** Pause after an answer that sending again does not cure, or that cannot be believed: someone has to look. */
   readonly refusedPauseMs: number;
 }
 
@@ -26,66 +32,117 @@ export const SHIPPER_LIMITS: ShipperLimits = {
   window: 16,
   batchRows: BATCH_ROWS_MAX,
   batchBytes: BATCH_BYTES_MAX,
+  lingerMs: 100,
   backoffMs: 250,
   backoffMaxMs: 30_000,
   refusedPauseMs: 60_000,
 };
 
 /**
- * shipping: connected. waiting: between attempts. refused: the hub does not take the rows. diverged: the hub's copy and this
- * log cannot be the same history (a restored snapshot on either side).
+ * shipping: connected. waiting: between attempts. refused: the hub does not take the rows. distrusted: what the hub says
+ * cannot be true; rows are kept. ended: no more rows of this log can reach the hub.
  */
-export type ShipperState = 'shipping' | 'waiting' | 'refused' | 'diverged' | 'stopped';
+export type ShipperState = 'shipping' | 'waiting' | 'refused' | 'distrusted' | 'ended' | 'stopped';
 
 export interface ShipperStats {
   readonly state: ShipperState;
-  /** Rows below this index are committed at the hub. */
+  /** Rows below this index are receipted by the hub. */
   readonly acknowledged: number;
   readonly inFlight: number;
   /** Code and sentence of the last trouble, '' after a success. */
   readonly trouble: string;
 }
 
+/**
+ * fork: the hub holds other rows. rollback: it holds rows that this log never had, so this folder is an old copy. gap: it
+ * lacks rows that are gone here. The rest are the hub's own words for a log that it has closed.
+ */
+export const END_REASONS = ['fork', 'rollback', 'gap', 'poisoned', 'retired', 'closed'] as const;
+export type EndReason = (typeof END_REASONS)[number];
+
+/** Why no more rows can reach the hub in this log. */
+export interface LogEnd {
+  readonly reason: EndReason;
+  /** One sentence. */
+  readonly detail: string;
+  /** The hub has the rows below, as they are here; those from here on have to reach it in another log. */
+  readonly salvageFrom: number;
+  /** How many rows the hub has of the history that this log was part of, told when they are more than are here. */
+  readonly held?: number;
+}
+
+/** Rows [held, receipted) are lost at the hub, which had receipted them. */
+export interface HubLoss {
+  readonly receipted: number;
+  readonly held: number;
+}
+
 export interface Shipper {
-  /** Ships until the signal aborts; never rejects. */
+  /** Ships until the signal aborts or the log has come to its end; never rejects. */
   run(signal: AbortSignal): Promise<void>;
   stats(): ShipperStats;
 }
 
 export interface ShipperParts {
-  readonly log: Pick<AuditLog, 'id' | 'read' | 'waitFor' | 'acknowledge' | 'stats'>;
+  readonly log: Pick<
+    AuditLog,
+    | 'id'
+    | 'vkey'
+    | 'binding'
+    | 'read'
+    | 'waitFor'
+    | 'checkpointAt'
+    | 'rootAt'
+    | 'consistency'
+    | 'receipt'
+    | 'acknowledge'
+    | 'withhold'
+    | 'stats'
+  >;
   readonly uplink: AuditUplink;
+  /** Pinned keys of the hub's receipts. Without one, rows are sent and none is ever dropped. */
+  readonly receiptKeys: readonly Verifier[];
+  /** Names this process, and no other that ever was. */
+  readonly instance: string;
   readonly clock: Clock;
   readonly random: Pick<Random, 'unit'>;
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly limits?: Partial<ShipperLimits>;
-  /** Called each time the hub's copy turns out to be of another history. */
-  readonly onDiverged?: (error: WeirError) => void;
+  /** Called once, when no more rows can reach the hub in this log. */
+  readonly onEnded?: (end: LogEnd) => void;
+  /** Called each time a session finds the hub without rows that it has receipted; what is kept is sent again. */
+  readonly onHubLoss?: (loss: HubLoss) => void;
 }
 
 export function createShipper(parts: ShipperParts): Shipper {
   const { log, uplink, clock, random, logger, metrics } = parts;
   const limits = { ...SHIPPER_LIMITS, ...parts.limits };
+  const checkReceipt = createReceiptCheck(log.vkey, parts.receiptKeys);
   let state: ShipperState = 'waiting';
   let trouble = '';
-  let acknowledged = 0;
+  let acknowledged = log.receipt()?.size ?? 0;
   let inFlight = 0;
+  let sentAtMs = Number.NEGATIVE_INFINITY;
+  let warnedOfKeys = false;
+  /** Since the last success. */
+  let refusals = 0;
 
   async function session(signal: AbortSignal, succeeded: () => void): Promise<void> {
-    const start = await uplink.position(log.id, signal);
-    refuseOtherHistory(start);
-    acknowledge(start);
+    const next = await agree(signal);
+    signal.throwIfAborted();
     state = 'shipping';
     trouble = '';
     const ending = new AbortController();
     const both = AbortSignal.any([signal, ending.signal]);
     const stream = uplink.open(both);
     const window = createWindow(limits.window);
+    /** Where each unanswered batch ends. */
+    const sent: number[] = [];
     inFlight = 0;
     try {
-      const sending = send(stream, start, window, both);
-      const receiving = receive(stream, window, succeeded);
+      const sending = send(stream, next, window, sent, both);
+      const receiving = receive(stream, next, window, sent, succeeded);
       // Whichever ends first ends the session; the other one is then cancelled and awaited.
       try {
         await Promise.race([sending, receiving]);
@@ -99,25 +156,166 @@ export function createShipper(parts: ShipperParts): Shipper {
     }
   }
 
-  async function send(stream: UploadStream, start: number, window: Window, signal: AbortSignal): Promise<never> {
+  /** Tells the hub how the log stands, and judges what it answers. */
+  async function agree(signal: AbortSignal): Promise<number> {
+    const size = log.stats().durableIndex;
+    const own = log.receipt();
+    const position = await uplink.position(
+      {
+        log: log.id,
+        binding: log.binding,
+        instance: parts.instance,
+        checkpoint: size === 0 ? new Uint8Array() : await log.checkpointAt(size),
+        receipt: own?.bytes ?? new Uint8Array(),
+      },
+      signal,
+    );
+    const { nextIndex: held } = position;
+    const receipted = own?.size ?? 0;
+    if (position.state === 'closed' && position.reason === 'fork') {
+      throw new Ended({
+        reason: 'fork',
+        detail: 'the hub holds other rows of this log',
+        salvageFrom: Math.min(held, receipted),
+      });
+    }
+    await checkHeld(held, position.receipt);
+    if (position.state === 'closed') throw new Ended(closedBy(position, size));
+    const { firstIndex } = log.stats();
+    if (held < firstIndex) {
+      throw new Ended({
+        reason: 'gap',
+        detail: `the hub's copy ends at ${held}, this log begins at ${firstIndex}`,
+        salvageFrom: held,
+      });
+    }
+    if (held < receipted) hubLost({ receipted, held });
+    return held;
+  }
+
+  function hubLost(loss: HubLoss): void {
+    log.withhold(loss.held);
+    acknowledged = loss.held;
+    metrics.count('weir_spoke_audit_hub_losses_total');
+    logger.error({ log: log.id, ...loss }, 'the hub lacks audit rows that it has receipted: they are sent again');
+    parts.onHubLoss?.(loss);
+  }
+
+  /** Compares what the hub says it has with this log, and takes its receipt. Throws `Ended` or `untrusted`. */
+  async function checkHeld(held: number, bytes: Uint8Array): Promise<void> {
+    if (held === 0) {
+      if (bytes.length > 0) throw new WeirError('untrusted', 'the hub has no rows and shows a receipt');
+      return;
+    }
+    if (bytes.length === 0)
+      throw new WeirError('untrusted', `the hub shows no receipt for the ${held} rows it says it has`);
+    const { root, receipt } = checkReceipt(bytes, held);
+    // From here on the log's own key has signed what the hub shows.
+    const { durableIndex } = log.stats();
+    if (held > durableIndex) {
+      throw new Ended({
+        reason: 'rollback',
+        detail: `the hub has rows up to ${held}, this log ends at ${durableIndex}`,
+        salvageFrom: durableIndex,
+        held,
+      });
+    }
+    if (!(await log.rootAt(held)).equals(root)) {
+      throw new Ended({
+        reason: 'fork',
+        detail: `the hub holds other rows below ${held}`,
+        salvageFrom: Math.min(held, log.receipt()?.size ?? 0),
+      });
+    }
+    if (receipt === undefined) {
+      if (!warnedOfKeys) {
+        logger.error(
+          { log: log.id },
+          'this spoke has no key to check receipts with, so no audit row is ever dropped: join it to the hub again',
+        );
+      }
+      warnedOfKeys = true;
+      return;
+    }
+    acknowledged = held;
+    metrics.gauge('weir_spoke_audit_unacknowledged_rows', durableIndex - held);
+    log.acknowledge(receipt).catch((thrown: unknown) => {
+      // The hub remembers; a spoke that forgets asks again.
+      logger.warn({ log: log.id, error: describeThrown(thrown) }, 'a receipt could not be written down');
+    });
+  }
+
+  async function send(
+    stream: UploadStream,
+    start: number,
+    window: Window,
+    sent: number[],
+    signal: AbortSignal,
+  ): Promise<never> {
     for (let next = start; ; ) {
       await window.room(signal);
-      await log.waitFor(next, signal);
-      const { rows } = await log.read(next, limits.batchRows, limits.batchBytes);
+      await moreRows(next, signal);
+      // Within one tile, so that the proof from one batch to the next needs no more than whole tiles.
+      const wanted = Math.min(limits.batchRows, TILE_WIDTH - (next % TILE_WIDTH));
+      await linger(next + wanted, signal);
+      const { rows } = await log.read(next, wanted, limits.batchBytes);
       if (rows.length === 0) continue;
+      const end = next + rows.length;
+      const checkpoint = await log.checkpointAt(end);
+      const proof = await log.consistency(next, end);
+      signal.throwIfAborted();
       window.take();
+      sent.push(end);
       inFlight += 1;
-      await stream.send({ log: log.id, firstIndex: next, rows, checkpoint: new Uint8Array(), proof: [] });
-      next += rows.length;
+      sentAtMs = clock.monotonicMs();
+      await stream.send({ log: log.id, firstIndex: next, rows, checkpoint, proof });
+      next = end;
     }
   }
 
-  async function receive(stream: UploadStream, window: Window, succeeded: () => void): Promise<never> {
+  /** Resolves when row `next` is durable; for a log that gets no more rows, not before the session ends. */
+  async function moreRows(next: number, signal: AbortSignal): Promise<void> {
+    try {
+      await log.waitFor(next, signal);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      if (log.stats().state !== 'retired') throw thrown;
+      await new Promise<never>((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+      });
+    }
+  }
+
+  /** Waits until the batch is full, or the pause since the last one is over. */
+  async function linger(full: number, signal: AbortSignal): Promise<void> {
+    const pauseMs = sentAtMs + limits.lingerMs - clock.monotonicMs();
+    if (pauseMs <= 0 || log.stats().durableIndex >= full) return;
+    const enough = new AbortController();
+    const either = AbortSignal.any([signal, enough.signal]);
+    // Whichever comes first, however it ends.
+    await Promise.race([log.waitFor(full - 1, either), clock.sleep(pauseMs, either)].map(settled));
+    enough.abort(new WeirError('cancelled', 'the batch goes'));
+    signal.throwIfAborted();
+  }
+
+  async function receive(
+    stream: UploadStream,
+    start: number,
+    window: Window,
+    sent: number[],
+    succeeded: () => void,
+  ): Promise<never> {
+    let held = start;
     for await (const answer of stream.answers) {
-      if (answer.log !== log.id) throw new WeirError('invalid_argument', 'the hub answered for another log');
+      if (answer.log !== log.id) throw new WeirError('untrusted', 'the hub answered for another log');
       if (answer.kind === 'nack') throw new Refused(answer);
-      refuseOtherHistory(answer.nextIndex);
-      acknowledge(answer.nextIndex);
+      const end = sent.shift();
+      if (end === undefined) throw new WeirError('untrusted', 'the hub answered a batch that was not sent');
+      if (answer.nextIndex < Math.max(end, held)) {
+        throw new WeirError('untrusted', `the hub acknowledged rows up to ${answer.nextIndex}, not ${end}`);
+      }
+      held = answer.nextIndex;
+      await checkHeld(held, answer.receipt);
       window.give();
       inFlight -= 1;
       succeeded();
@@ -125,41 +323,27 @@ export function createShipper(parts: ShipperParts): Shipper {
     throw new WeirError('unavailable', 'the hub ended the upload', { retry: 'now' });
   }
 
-  function acknowledge(nextIndex: number): void {
-    acknowledged = Math.max(acknowledged, nextIndex);
-    metrics.gauge('weir_spoke_audit_unacknowledged_rows', log.stats().durableIndex - acknowledged);
-    log.acknowledge(nextIndex).catch((thrown: unknown) => {
-      // The hub remembers; a spoke that forgets asks again.
-      logger.warn({ log: log.id, error: describeThrown(thrown) }, 'the upload position could not be written down');
-    });
-  }
-
-  function refuseOtherHistory(hubIndex: number): void {
-    const { durableIndex, firstIndex } = log.stats();
-    if (hubIndex > durableIndex) {
-      throw new Diverged(`the hub has rows up to ${hubIndex}, this log ends at ${durableIndex}`);
-    }
-    if (hubIndex < firstIndex) {
-      throw new Diverged(`the hub's copy ends at ${hubIndex}, this log begins at ${firstIndex}`);
-    }
-  }
-
   /** Milliseconds to wait after a failed session. */
   function pauseAfter(thrown: unknown, failures: number): number {
     const backoff = random.unit() * Math.min(limits.backoffMaxMs, limits.backoffMs * 2 ** Math.min(failures, 16));
-    if (thrown instanceof Diverged) {
-      state = 'diverged';
-      logger.error({ log: log.id, error: thrown.message }, 'the hub holds another history of this audit log');
-      parts.onDiverged?.(new WeirError('corrupt', thrown.message, { next: 'set the log aside and start a new one' }));
+    if (thrown instanceof WeirError && thrown.code === 'untrusted') {
+      state = 'distrusted';
+      metrics.count('weir_spoke_audit_receipts_refused_total');
+      logger.error(
+        { log: log.id, error: thrown.message },
+        "the hub's word on audit rows is not believed: rows are kept",
+      );
       return limits.refusedPauseMs * (0.5 + random.unit());
     }
     if (thrown instanceof Refused && !thrown.curable) {
+      refusals += 1;
       state = 'refused';
       logger.error(
         { log: log.id, code: thrown.answer.code, detail: thrown.answer.detail },
         'the hub refuses audit rows',
       );
-      return limits.refusedPauseMs * (0.5 + random.unit());
+      // It has closed the log, most likely, and says so when asked.
+      return refusals === 1 ? backoff : limits.refusedPauseMs * (0.5 + random.unit());
     }
     state = 'waiting';
     logger.warn({ log: log.id, error: describeThrown(thrown) }, 'the audit upload was interrupted');
@@ -173,9 +357,17 @@ export function createShipper(parts: ShipperParts): Shipper {
         try {
           await session(signal, () => {
             failures = 0;
+            refusals = 0;
           });
         } catch (thrown) {
           if (signal.aborted) break;
+          if (thrown instanceof Ended) {
+            state = 'ended';
+            trouble = `${thrown.end.reason}: ${thrown.end.detail}`;
+            logger.error({ log: log.id, ...thrown.end }, 'no more rows of this audit log can reach the hub');
+            parts.onEnded?.(thrown.end);
+            return;
+          }
           const error = asWeirError(thrown, 'unavailable', 'the hub could not be reached');
           trouble =
             thrown instanceof Refused
@@ -193,9 +385,22 @@ export function createShipper(parts: ShipperParts): Shipper {
   };
 }
 
-class Diverged extends WeirError {
-  constructor(message: string) {
-    super('conflict', message);
+function closedBy({ nextIndex: held, reason: said }: LogPosition, size: number): LogEnd {
+  const reason = END_REASONS.find((known) => known === said) ?? 'closed';
+  const detail = `the hub has closed this log: ${said === '' ? 'it does not say why' : said.slice(0, 80)}`;
+  // An old copy's rows are the beginning of what the hub has.
+  return reason === 'rollback'
+    ? { reason, detail, salvageFrom: Math.min(size, held), held }
+    : { reason, detail, salvageFrom: held };
+}
+
+/** No more rows of this log can reach the hub. */
+class Ended extends WeirError {
+  readonly end: LogEnd;
+
+  constructor(end: LogEnd) {
+    super('conflict', end.detail);
+    this.end = end;
   }
 }
 
@@ -207,8 +412,15 @@ class Refused extends WeirError {
   constructor(answer: Extract<UploadAnswer, { kind: 'nack' }>) {
     super('conflict', `the hub refused a batch: ${answer.code}`);
     this.answer = answer;
-    this.curable = answer.code === 'gap' || answer.code === 'overloaded' || answer.code === 'unavailable';
+    this.curable = CURABLE.has(answer.code);
   }
+}
+
+/** `closed` and `unknown_key` are cured by asking for the position, which says more. */
+const CURABLE: ReadonlySet<string> = new Set(['gap', 'overloaded', 'unavailable', 'closed', 'unknown_key']);
+
+async function settled(waiting: Promise<void>): Promise<void> {
+  await waiting.catch(() => undefined);
 }
 
 interface Window {

@@ -5,7 +5,7 @@
 import { ROW_BYTES_MAX } from '@weir/shared/audit/row.ts';
 import { WeirError, asWeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
 import type { Clock } from '@weir/shared/ports/clock.ts';
-import { RECORD_HEADER_BYTES, sealRecord } from './record.ts';
+import { RECORD_HEADER_BYTES, leavesOf, sealRecord } from './record.ts';
 import { type Recovered, type SegmentExtent, segmentName } from './recover-segments.ts';
 import { OFFSET_EVERY, SEGMENT_HEADER_BYTES, segmentHeader } from './segment.ts';
 import type { SpoolDisk, SpoolFile } from './spool-disk.ts';
@@ -38,11 +38,14 @@ const BATCH_BYTES_START = 64 << 10;
 const BATCH_BYTES_KEPT = 2 << 20;
 
 export interface SpoolStats {
-  readonly state: 'open' | 'full' | 'failed' | 'closed';
+  /** retired: takes no more rows, by decision; the others may pass or end with the process. */
+  readonly state: 'open' | 'full' | 'failed' | 'retired' | 'closed';
   /** Index the next append gets. */
   readonly nextIndex: number;
   /** Every row below is durable. */
   readonly durableIndex: number;
+  /** The hub has receipted every row below, and not been found without it since. */
+  readonly acknowledged: number;
   /** Oldest row still on disk. */
   readonly firstIndex: number;
   readonly usedBytes: number;
@@ -53,6 +56,9 @@ export interface SpoolStats {
   readonly refused: number;
   /** Why it refuses, '' while it does not. */
   readonly reason: string;
+  /** Bytes of durable rows that the hub has not receipted, to within a few hundred rows. */
+  readonly unreceiptedBytes: number;
+  readonly limitBytes: number;
 }
 
 /** A segment to append to; `file` rejects when it could not be allocated. */
@@ -71,18 +77,22 @@ export interface SpoolOptions {
   readonly found: Recovered;
   readonly logDigest: Uint8Array;
   readonly limits: SpoolLimits;
-  /** Rows below this index are the hub's. */
-  readonly acknowledged: number;
   readonly clock: Pick<Clock, 'monotonicMs'>;
-  /** Called after each batch with the index below which every row is durable. */
-  readonly onDurable: (durableIndex: number) => void;
+  /** Takes no rows from the beginning: opened to be read. */
+  readonly retired: boolean;
+  /** Called after each batch with the index below which every row is durable, and the leaf hashes of the batch's rows. */
+  readonly onDurable: (durableIndex: number, leaves: readonly Buffer[]) => void;
+  /** Called when a write has been handed to the disk, and when nothing is left to write: time for work that can wait. */
+  readonly meanwhile: () => void;
+  /** Called before rows below `until` go: resolves once all is durable that must outlive them. When it rejects they stay. */
+  readonly beforeRemoval: (until: number) => Promise<void>;
 }
 
 /** Writes the bytes of the row with this index at `at` and returns how many they are. */
 export type RowEncoder = (target: Buffer, at: number, index: number) => number;
 
 export interface Waiter {
-  readonly resolve: (index: number) => void;
+  readonly resolve: (index: number, leaf: Buffer) => void;
   readonly reject: (error: WeirError) => void;
 }
 
@@ -98,14 +108,21 @@ interface Batch {
   readonly waiters: Waiter[];
   /** Offsets of rows that begin a stretch of `OFFSET_EVERY`, to be published once durable. */
   readonly offsets: number[];
+  /** Leaf hashes of its rows, once it has been handed to the disk. */
+  leaves: readonly Buffer[];
 }
+
+/** In place of a file that nothing is written to. */
+const NO_FILE: SpoolFile = { write: () => Promise.resolve(0), close: () => Promise.resolve() };
 
 export class Spool {
   readonly #disk: SpoolDisk;
   readonly #limits: SpoolLimits;
   readonly #logDigest: Uint8Array;
   readonly #clock: Pick<Clock, 'monotonicMs'>;
-  readonly #onDurable: (durableIndex: number) => void;
+  readonly #onDurable: SpoolOptions['onDurable'];
+  readonly #meanwhile: SpoolOptions['meanwhile'];
+  readonly #beforeRemoval: SpoolOptions['beforeRemoval'];
 
   /** Segments with durable rows, oldest first. */
   readonly #used: SegmentExtent[];
@@ -117,7 +134,10 @@ export class Spool {
   /** Why and when the last allocation failed; appends that need a new segment are refused meanwhile. */
   #shortage: { readonly error: WeirError; readonly atMs: number } | undefined;
   #allocation: Promise<unknown> = Promise.resolve();
-  #removals: Promise<unknown> = Promise.resolve();
+  /** Removals, one after the other, oldest segment first. */
+  #removals: Promise<void> = Promise.resolve();
+  /** Segments at the front of `used` that are about to go. */
+  #leaving = 0;
   #sequence: number;
   #allocatedBytes: number;
 
@@ -131,6 +151,7 @@ export class Spool {
   #free: Buffer[] = [];
   #failure: WeirError | undefined;
   #closed = false;
+  #retired = false;
   #batches = 0;
   #refused = 0;
   #full = false;
@@ -142,19 +163,22 @@ export class Spool {
     this.#logDigest = options.logDigest;
     this.#clock = options.clock;
     this.#onDurable = options.onDurable;
+    this.#meanwhile = options.meanwhile;
+    this.#beforeRemoval = options.beforeRemoval;
+    this.#retired = options.retired;
     this.#used = found.used;
     this.#nextIndex = found.nextIndex;
     this.#durableIndex = found.nextIndex;
     const all = [...found.used, ...found.blank];
     this.#sequence = all.at(-1)?.sequence ?? first.sequence;
     this.#allocatedBytes = all.reduce((sum, each) => sum + each.size, 0);
-    this.#slot = { extent: first, file: disk.open(first.name) };
+    this.#slot = { extent: first, file: options.retired ? Promise.resolve(NO_FILE) : disk.open(first.name) };
     this.#fill = first.end;
     const spare = found.blank.find((each) => each !== first);
-    if (spare !== undefined) this.#spare = { extent: spare, file: disk.open(spare.name) };
+    if (spare !== undefined && !options.retired) this.#spare = { extent: spare, file: disk.open(spare.name) };
   }
 
-  /** Opens a recovered and repaired folder for appending; allocates the first segment when there is none. */
+  /** Opens a recovered and repaired folder for appending; allocates the first segment when there is none. Next: `acknowledge`. */
   static async open(disk: SpoolDisk, options: SpoolOptions): Promise<Spool> {
     const { found, limits } = options;
     if (limits.segmentBytes < SEGMENT_BYTES_MIN || limits.totalBytes < 2 * limits.segmentBytes) {
@@ -163,6 +187,7 @@ export class Spool {
     let first = found.used.at(-1) ?? found.blank[0];
     if (first === undefined) {
       first = blankExtent(1, limits.segmentBytes);
+      if (options.retired) return new Spool(disk, options, first);
       await disk.allocate(first.name, first.size);
       found.blank.push(first);
     }
@@ -176,7 +201,6 @@ export class Spool {
     }
     const spool = new Spool(disk, options, first);
     await Promise.all([spool.#slot.file, spool.#spare?.file]);
-    await spool.acknowledge(options.acknowledged);
     return spool;
   }
 
@@ -200,18 +224,31 @@ export class Spool {
     return this.#used;
   }
 
-  /** Every row below `nextIndex` is the hub's: whole segments below it may go when their space or the limit asks for it. */
+  /** The hub has receipted every row below `nextIndex`: whole segments below it may go when their space or the limit asks for it. */
   async acknowledge(nextIndex: number): Promise<void> {
     this.#acknowledged = Math.max(this.#acknowledged, Math.min(nextIndex, this.#durableIndex));
-    const done = this.#used.filter((each) => each.nextIndex <= this.#acknowledged);
-    let kept = done.reduce((sum, each) => sum + each.size, 0);
-    while (kept > this.#limits.keepBytes) {
-      const freed = this.#dropOldest();
-      if (freed === 0) break;
-      kept -= freed;
-    }
     if (this.#spare === undefined) this.#allocateAhead();
+    while (this.#keptBytes() > this.#limits.keepBytes && this.#droppable() !== undefined) this.#dropOldest();
     await this.#removals;
+  }
+
+  /** Rows from `from` on stay until they are acknowledged again; what is on its way out goes. */
+  withhold(from: number): void {
+    this.#acknowledged = Math.min(this.#acknowledged, from);
+  }
+
+  /** Takes no more rows: those accepted become durable (or fail), the files are let go. Reading and dropping go on. */
+  async retire(): Promise<void> {
+    if (this.#retired) return;
+    this.#retired = true;
+    await this.#writing;
+    const spare = this.#spare;
+    this.#spare = undefined;
+    await closeQuietly(this.#slot);
+    if (spare === undefined) return;
+    await closeQuietly(spare);
+    // Nothing will ever be written to it; should it stay, it holds room and no rows.
+    await this.#disk.remove(spare.extent.name).catch(() => undefined);
   }
 
   /** Latched into refusing: what the last segment holds after its durable rows is unknown. */
@@ -222,12 +259,21 @@ export class Spool {
   stats(): SpoolStats {
     const pending = this.#pendingBytes;
     const used = this.#used.reduce((sum, each) => sum + each.end, 0);
-    const reclaimable = this.#limits.totalBytes - this.#allocatedBytes;
+    const reclaimable = this.#limits.totalBytes - this.#plannedBytes();
     const spare = this.#spare === undefined ? 0 : this.#spare.extent.size;
     return {
-      state: this.#closed ? 'closed' : this.#failure !== undefined ? 'failed' : this.#full ? 'full' : 'open',
+      state: this.#closed
+        ? 'closed'
+        : this.#retired
+          ? 'retired'
+          : this.#failure !== undefined
+            ? 'failed'
+            : this.#full
+              ? 'full'
+              : 'open',
       nextIndex: this.#nextIndex,
       durableIndex: this.#durableIndex,
+      acknowledged: this.#acknowledged,
       firstIndex: this.#used[0]?.firstIndex ?? this.#durableIndex,
       usedBytes: used,
       freeBytes: Math.max(0, this.#slot.extent.size - this.#fill) + spare + Math.max(0, reclaimable),
@@ -236,6 +282,8 @@ export class Spool {
       batches: this.#batches,
       refused: this.#refused,
       reason: this.#failure?.message ?? (this.#full ? this.#fullError().message : ''),
+      unreceiptedBytes: this.#used.reduce((sum, each) => sum + bytesFrom(each, this.#acknowledged), 0),
+      limitBytes: this.#limits.totalBytes,
     };
   }
 
@@ -256,6 +304,7 @@ export class Spool {
   #place(maxBytes: number, encode: RowEncoder, waiter: Waiter): void {
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#closed) throw new WeirError('spool_failed', 'the audit spool is closed');
+    if (this.#retired) throw new WeirError('conflict', 'this audit log takes no more rows', { retry: 'now' });
     if (this.#pendingBytes > this.#limits.pendingBytes) {
       throw new WeirError('resource_exhausted', 'too many rows wait for the disk', { retry: 'now' });
     }
@@ -301,6 +350,7 @@ export class Spool {
       length: 0,
       waiters: [],
       offsets: [],
+      leaves: [],
     };
     if (this.#fill === 0) {
       // The header travels with the segment's first rows: a blank segment costs no write and a torn one no row.
@@ -329,19 +379,28 @@ export class Spool {
     return batch;
   }
 
-  /** Begins to allocate the segment after the current one, unless the limit or a recent failure forbids it. */
+  /**
+   * Begins to make the segment after the current one, unless the limit or a recent failure forbids it: out of the oldest one
+   * when that may go, which needs no room on the disk, else anew.
+   */
   #allocateAhead(): void {
     const size = this.#limits.segmentBytes;
-    if (this.#closed) return;
-    while (this.#allocatedBytes + size > this.#limits.totalBytes) if (this.#dropOldest() === 0) return;
+    if (this.#closed || this.#retired) return;
     if (this.#shortage !== undefined && this.#clock.monotonicMs() - this.#shortage.atMs < ALLOCATION_RETRY_MS) return;
+    const isTight = (): boolean => this.#plannedBytes() + size > this.#limits.totalBytes;
+    const recycled = this.#droppable()?.size === size && (isTight() || this.#keptBytes() > this.#limits.keepBytes);
+    if (recycled) this.#leaving += 1;
+    while (isTight()) {
+      if (this.#droppable() === undefined) return;
+      this.#dropOldest();
+    }
     this.#sequence += 1;
     this.#allocatedBytes += size;
     const extent = blankExtent(this.#sequence, size);
     // In order and none after a failed one: a missing segment in the middle would read as damage.
     const file = this.#allocation.then(async () => {
-      await this.#removals;
-      await this.#disk.allocate(extent.name, size);
+      if (recycled) await this.#inTurn(() => this.#recycle(extent));
+      else await this.#removals.then(() => this.#disk.allocate(extent.name, size));
       return this.#disk.open(extent.name);
     });
     const slot: Slot = { extent, file };
@@ -359,17 +418,62 @@ export class Spool {
     }
   }
 
-  /** Drops the oldest segment if the hub has all of it; how many bytes that frees, 0 when it must stay. */
-  #dropOldest(): number {
-    const oldest = this.#used[0];
-    // The newest segment with rows stays in any case: it says where the log stands.
-    if (oldest === undefined || this.#used.length < 2 || oldest.nextIndex > this.#acknowledged) return 0;
-    this.#used.shift();
-    this.#allocatedBytes -= oldest.size;
-    // A file that cannot be removed holds rows the hub has: it is met again, and tried again, at the next start.
-    const removing = this.#disk.remove(oldest.name).catch(() => undefined);
-    this.#removals = Promise.all([this.#removals, removing]);
-    return oldest.size;
+  /** Bytes of segments, without those that are about to go. */
+  #plannedBytes(): number {
+    return this.#used.slice(0, this.#leaving).reduce((sum, each) => sum - each.size, this.#allocatedBytes);
+  }
+
+  /** Bytes of receipted segments that are not about to go. */
+  #keptBytes(): number {
+    const isKept = (each: SegmentExtent): boolean => each.nextIndex <= this.#acknowledged;
+    return this.#used.slice(this.#leaving).reduce((sum, each) => (isKept(each) ? sum + each.size : sum), 0);
+  }
+
+  /** The oldest segment, if the hub has receipted all of it. The newest one with rows stays: it says where the log stands. */
+  #droppable(): SegmentExtent | undefined {
+    const oldest = this.#used[this.#leaving];
+    const isSpared = oldest === undefined || this.#leaving + 1 >= this.#used.length;
+    return isSpared || oldest.nextIndex > this.#acknowledged ? undefined : oldest;
+  }
+
+  #dropOldest(): void {
+    this.#leaving += 1;
+    const removing = this.#inTurn(async () => {
+      const { name } = await this.#takeOldest();
+      await this.#disk.remove(name);
+    });
+    // What cannot be removed holds rows that the hub has receipted: it is met again, and tried again.
+    removing.catch(() => undefined);
+  }
+
+  async #recycle(extent: SegmentExtent): Promise<void> {
+    const oldest = await this.#takeOldest();
+    if (oldest.size === extent.size) {
+      await this.#disk.recycle(oldest.name, extent.name, extent.size);
+    } else {
+      await this.#disk.remove(oldest.name);
+      await this.#disk.allocate(extent.name, extent.size);
+    }
+  }
+
+  /** The oldest segment leaves the log, when all that must outlive it is durable. */
+  async #takeOldest(): Promise<SegmentExtent> {
+    const [oldest] = this.#used;
+    try {
+      if (oldest === undefined) throw new WeirError('internal', 'there is no segment to remove');
+      await this.#beforeRemoval(oldest.nextIndex);
+      this.#used.shift();
+      this.#allocatedBytes -= oldest.size;
+      return oldest;
+    } finally {
+      this.#leaving -= 1;
+    }
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#removals.then(work);
+    this.#removals = done.catch(() => undefined);
+    return done;
   }
 
   #allocationFailed(slot: Slot, thrown: unknown): void {
@@ -412,7 +516,11 @@ export class Spool {
       }
       if (this.#open === batch) this.#open = undefined;
       try {
-        const written = await file.write(batch.buffer.subarray(0, batch.length), batch.offset);
+        const writing = file.write(batch.buffer.subarray(0, batch.length), batch.offset);
+        // The disk is busy in a thread of its own: hashing costs no time on the way of a row.
+        batch.leaves = leavesOf(batch.buffer, batch.offset === 0 ? SEGMENT_HEADER_BYTES : 0, batch.length);
+        this.#meanwhile();
+        const written = await writing;
         if (written !== batch.length) throw new Error(`wrote ${written} of ${batch.length} bytes`);
       } catch (thrown) {
         this.#failure ??= new WeirError('spool_failed', 'the audit spool could not be written', {
@@ -426,6 +534,7 @@ export class Spool {
       this.#settle(batch);
     }
     this.#writing = undefined;
+    this.#meanwhile();
     if (this.#failure !== undefined) this.#rejectQueue(this.#failure);
   }
 
@@ -451,8 +560,10 @@ export class Spool {
     extent.end = batch.offset + batch.length;
     extent.offsets.push(...batch.offsets);
     if (batch.buffer.length <= BATCH_BYTES_KEPT && this.#free.length < 2) this.#free.push(batch.buffer);
-    for (const [position, waiter] of batch.waiters.entries()) waiter.resolve(batch.firstIndex + position);
-    this.#onDurable(this.#durableIndex);
+    const { waiters, leaves, firstIndex } = batch;
+    for (const [position, waiter] of waiters.entries())
+      waiter.resolve(firstIndex + position, leaves[position] as Buffer);
+    this.#onDurable(this.#durableIndex, leaves);
   }
 
   #rejectQueue(error: WeirError): void {
@@ -466,6 +577,12 @@ export class Spool {
 
 function blankExtent(sequence: number, size: number): SegmentExtent {
   return { sequence, name: segmentName(sequence), size, firstIndex: 0, nextIndex: 0, end: 0, offsets: [] };
+}
+
+/** Bytes of a segment's rows from index `from` on, and at most those of one stretch more. */
+function bytesFrom({ firstIndex, nextIndex, end, offsets }: SegmentExtent, from: number): number {
+  if (from >= nextIndex) return 0;
+  return from <= firstIndex ? end : end - (offsets[Math.floor((from - firstIndex) / OFFSET_EVERY)] ?? 0);
 }
 
 /** Makes room for `size` more bytes after the batch's length. */

@@ -4,7 +4,13 @@ import { once } from 'node:events';
 import { create } from '@bufbuild/protobuf';
 import { AuditService, PositionRequestSchema, UploadRequestSchema } from '@weir/proto/weir/audit/v1/audit_pb.ts';
 import { WeirError, asWeirError } from '@weir/shared/errors/weir-error.ts';
-import { type UploadAnswer, decodeAnswer, decodePosition, encodeBatch } from '@weir/shared/wire/audit.ts';
+import {
+  type UploadAnswer,
+  decodeAnswer,
+  decodePosition,
+  encodeBatch,
+  encodeOpening,
+} from '@weir/shared/wire/audit.ts';
 import { grpcMethods } from '@weir/shared/wire/grpc-methods.ts';
 import type { AuditUplink } from '../audit/audit-uplink.ts';
 import { type HubChannel, fromServiceError } from './hub-channel.ts';
@@ -21,10 +27,10 @@ export function createAuditUplink(channel: Pick<HubChannel, 'unary' | 'duplex' |
   }
 
   return {
-    async position(log, signal) {
+    async position(opening, signal) {
       try {
-        return decodePosition(await channel.unary(methods.position, create(PositionRequestSchema, { log }), signal))
-          .nextIndex;
+        const request = create(PositionRequestSchema, encodeOpening(opening));
+        return decodePosition(await channel.unary(methods.position, request, signal));
       } catch (thrown) {
         throw explain(thrown);
       }

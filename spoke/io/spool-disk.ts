@@ -1,5 +1,5 @@
 // The spool's folder on a real disk: zero-filled segments, O_DSYNC writes on the libuv pool, small files replaced by
-// temp + fsync + rename + fsync(folder), and one writer per folder.
+// temp + fsync + rename + fsync(folder), and one writer per folder. Files that can be made again are flushed later.
 
 import * as fs from 'node:fs/promises';
 import { constants, write } from 'node:fs';
@@ -9,7 +9,8 @@ import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { SpoolDisk, SpoolFile } from '../audit/spool-disk.ts';
 
 const ZEROS = Buffer.alloc(1 << 20);
-const FLUSH_EVERY = 4 * ZEROS.length;
+/** Megabytes of zeros between two flushes. */
+const FLUSH_EVERY = 4;
 const TEMPORARY = '.new';
 /** A file, not a name in the log's language: its lock, not its content, says that somebody writes here. */
 const LOCK = 'lock.db';
@@ -82,14 +83,42 @@ export async function syncFolder(folder: string): Promise<void> {
 function spoolDisk(folder: string, release: () => void): SpoolDisk {
   const path = (name: string): string => join(folder, name);
 
-  /** Writes under a temporary name, then renames; afterwards bytes and name are durable, or neither is there. */
-  async function create(name: string, fill: (handle: fs.FileHandle) => Promise<void>): Promise<void> {
+  /** Folders whose names are durable. */
+  const made = new Set(['.']);
+
+  /** Folders that are there. */
+  const present = new Set(['.']);
+
+  /** The folder of a file below, made when absent. */
+  async function makeFolder(name: string): Promise<void> {
+    const parent = dirname(name);
+    if (present.has(parent)) return;
+    await fs.mkdir(path(parent), { recursive: true, mode: 0o700 });
+    present.add(parent);
+  }
+
+  /** Makes the names in a folder durable, and its own where it is not yet known to be. */
+  async function syncNames(below: string): Promise<void> {
+    await syncFolder(path(below));
+    if (made.has(below)) return;
+    await syncNames(dirname(below));
+    made.add(below);
+  }
+
+  /** Fills a file under a temporary name, then renames it; durable before that, but for its name, when `sync` is set. */
+  async function fillAside(
+    name: string,
+    flags: 'w' | 'r+',
+    fill: (handle: fs.FileHandle) => Promise<void>,
+    sync: boolean,
+  ): Promise<void> {
     const temporary = path(name + TEMPORARY);
     try {
-      const handle = await fs.open(temporary, 'w', 0o600);
+      await makeFolder(name);
+      const handle = await fs.open(temporary, flags, 0o600);
       try {
         await fill(handle);
-        await handle.sync();
+        if (sync) await handle.sync();
       } finally {
         await handle.close();
       }
@@ -98,19 +127,29 @@ function spoolDisk(folder: string, release: () => void): SpoolDisk {
       await fs.rm(temporary, { force: true });
       throw fromDisk(thrown, name);
     }
-    await syncFolder(folder);
+  }
+
+  /** Afterwards bytes and name are durable, or neither is there. */
+  async function create(name: string, fill: (handle: fs.FileHandle) => Promise<void>): Promise<void> {
+    await fillAside(name, 'w', fill, true);
+    await syncNames(dirname(name));
   }
 
   return {
-    list: () => fs.readdir(folder),
-    async allocate(name, size) {
-      await create(name, async (handle) => {
-        for (let at = 0; at < size; at += ZEROS.length) {
-          await writeAll(handle, ZEROS.subarray(0, size - at), at);
-          // One large flush at the end would hold up the batches of the segment in use.
-          if (at % FLUSH_EVERY === 0) await handle.datasync();
-        }
-      });
+    async list(below = '.') {
+      try {
+        return await fs.readdir(path(below));
+      } catch (thrown) {
+        if (codeOf(thrown) === 'ENOENT' && below !== '.') return [];
+        throw thrown;
+      }
+    },
+    allocate: (name, size) => create(name, (handle) => fillWithZeros(handle, size)),
+    async recycle(from, name, size) {
+      // Whatever a crash leaves behind has a temporary name, and is removed at the next start.
+      await fs.rename(path(from), path(name + TEMPORARY));
+      await fillAside(name, 'r+', (handle) => fillWithZeros(handle, size), true);
+      await syncFolder(folder);
     },
     async open(name) {
       return durableFile(await fs.open(path(name), constants.O_WRONLY | DURABLE));
@@ -145,8 +184,14 @@ function spoolDisk(folder: string, release: () => void): SpoolDisk {
       }
     },
     async remove(name) {
-      await fs.rm(path(name), { force: true });
-      await syncFolder(folder);
+      try {
+        await fs.unlink(path(name));
+      } catch (thrown) {
+        if (codeOf(thrown) !== 'ENOENT') throw thrown;
+      }
+      await syncFolder(path(dirname(name))).catch((thrown: unknown) => {
+        if (codeOf(thrown) !== 'ENOENT') throw thrown;
+      });
     },
     async load(name) {
       try {
@@ -158,6 +203,22 @@ function spoolDisk(folder: string, release: () => void): SpoolDisk {
     },
     async replace(name, bytes) {
       await create(name, (handle) => writeAll(handle, bytes, 0));
+    },
+    store: (name, bytes) => fillAside(name, 'w', (handle) => writeAll(handle, bytes, 0), false),
+    async flush(names) {
+      const folders = new Set<string>();
+      for (const name of names) {
+        const handle = await fs.open(path(name), 'r').catch((thrown: unknown) => {
+          throw fromDisk(thrown, name);
+        });
+        try {
+          await handle.datasync();
+        } finally {
+          await handle.close();
+        }
+        folders.add(dirname(name));
+      }
+      for (const each of folders) await syncNames(each);
     },
     turn: () => new Promise((resolve) => setImmediate(resolve)),
     async close() {
@@ -178,6 +239,14 @@ function durableFile(handle: fs.FileHandle): SpoolFile {
       }),
     close: () => handle.close(),
   };
+}
+
+async function fillWithZeros(handle: fs.FileHandle, size: number): Promise<void> {
+  for (let at = 0; at < size; at += ZEROS.length) {
+    await writeAll(handle, ZEROS.subarray(0, size - at), at);
+    // One large flush at the end would hold up the batches of the segment in use.
+    if ((at / ZEROS.length) % FLUSH_EVERY === FLUSH_EVERY - 1) await handle.datasync();
+  }
 }
 
 async function writeAll(handle: fs.FileHandle, bytes: Uint8Array, offset: number): Promise<void> {

@@ -13,6 +13,14 @@ import { type CertificateAuthority, makeAuthority, openAuthority } from '@weir/h
 import { systemRandom } from '@weir/hub/io/system-random.ts';
 import { createAuditStore } from '@weir/hub/store/postgres/audit-store.ts';
 import type { AuditStore } from '@weir/hub/store/audit-store.ts';
+import { receiptKeyName } from '@weir/shared/audit/tlog/names.ts';
+import {
+  COSIGNATURE_V1,
+  createNoteSigner,
+  parseVkey,
+  rawPublicKey,
+  type Verifier,
+} from '@weir/shared/audit/tlog/note.ts';
 import { type AuditLog, createAuditLog } from '@weir/spoke/audit/audit-log.ts';
 import { type Shipper, createShipper } from '@weir/spoke/audit/shipper.ts';
 import { createAuditUplink } from '@weir/spoke/io/audit-uplink.ts';
@@ -22,6 +30,7 @@ import { systemClock } from '@weir/spoke/io/system-clock.ts';
 import { quiet, testPostgres } from '../hub/database.ts';
 import { uncounted, until } from './doubles.ts';
 import type { HubProcessInput } from './hub-process.ts';
+import { auditKey, logParts } from './log-parts.ts';
 import { channelOf } from './mutual-tls.ts';
 import { servedDraft } from './sample-rows.ts';
 
@@ -31,11 +40,18 @@ const server = testPostgres();
 let folder = '';
 let hubKeys: Pick<HubProcessInput, 'ca' | 'receiptKey' | 'enrolled'>;
 let authority: CertificateAuthority;
+let receiptVerifier: Verifier;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'weir-federation-'));
   const ca = await makeAuthority('trial', Date.now(), systemRandom);
-  const receiptKey = generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' });
-  hubKeys = { ca, receiptKey, enrolled: {} };
+  const { privateKey } = generateKeyPairSync('ed25519');
+  receiptVerifier = parseVkey(createNoteSigner(receiptKeyName('trial'), privateKey, COSIGNATURE_V1).vkey);
+  const publicKey = rawPublicKey(auditKey).toString('hex');
+  hubKeys = {
+    ca,
+    receiptKey: privateKey.export({ format: 'pem', type: 'pkcs8' }),
+    enrolled: { 'payments/edge-1': publicKey, 'payments/edge-2': publicKey, 'research/edge-2': publicKey },
+  };
   authority = await openAuthority('trial', ca, systemRandom);
 });
 after(() => rm(folder, { recursive: true, force: true }));
@@ -55,13 +71,10 @@ async function kill(child: ChildProcess): Promise<void> {
 
 async function openLog(unit: string, spoke: string): Promise<AuditLog> {
   return createAuditLog({
+    ...logParts,
     disk: await openSpoolDisk(join(folder, `${unit}-${spoke}`)),
     unit,
     spoke,
-    site: 'oslo',
-    worker: 'w0',
-    clock: systemClock,
-    random: systemRandom,
     limits: { segmentBytes: 1 << 20, totalBytes: 64 << 20, keepBytes: 64 << 20 },
   });
 }
@@ -70,6 +83,8 @@ function shipperOf(log: AuditLog, channel: HubChannel): Shipper {
   return createShipper({
     log,
     uplink: createAuditUplink(channel),
+    receiptKeys: [receiptVerifier],
+    instance: systemRandom.uuid(),
     clock: systemClock,
     random: systemRandom,
     logger: quiet,
@@ -152,10 +167,18 @@ test("a spoke cannot read or write another unit's log, whatever its rows say", a
   try {
     await log.append(servedDraft());
     const uplink = createAuditUplink(channel);
-    await assert.rejects(uplink.position(log.id, stop.signal), { code: 'forbidden' });
+    const none = new Uint8Array();
+    const opening = {
+      log: log.id,
+      binding: log.binding,
+      instance: 'i1',
+      checkpoint: await log.checkpointAt(1),
+      receipt: none,
+    };
+    await assert.rejects(uplink.position(opening, stop.signal), { code: 'forbidden' });
     const stream = uplink.open(stop.signal);
     const { rows } = await log.read(0, 10, 1 << 20);
-    await stream.send({ log: log.id, firstIndex: 0, rows, checkpoint: new Uint8Array(), proof: [] });
+    await stream.send({ log: log.id, firstIndex: 0, rows, checkpoint: opening.checkpoint, proof: [] });
     for await (const answer of stream.answers) {
       assert.equal(answer.kind === 'nack' && answer.code, 'wrong_identity');
       break;

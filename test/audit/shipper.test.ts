@@ -1,127 +1,79 @@
-// The shipper against a hub that answers from memory and misbehaves on request.
+// The shipper against a hub in memory that verifies what it is sent and misbehaves on request.
 
 import assert from 'node:assert/strict';
+import { createPrivateKey } from 'node:crypto';
 import { test } from 'node:test';
+import { cosignCheckpoint, signCheckpoint } from '@weir/shared/audit/tlog/checkpoint.ts';
+import { createNoteSigner, type Verifier } from '@weir/shared/audit/tlog/note.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
-import type { NackCode, RowBatch, UploadAnswer } from '@weir/shared/wire/audit.ts';
+import type { LogPosition } from '@weir/shared/wire/audit.ts';
 import { type AuditLog, createAuditLog } from '@weir/spoke/audit/audit-log.ts';
-import type { AuditUplink } from '@weir/spoke/audit/audit-uplink.ts';
-import { type Shipper, type ShipperLimits, createShipper } from '@weir/spoke/audit/shipper.ts';
+import { type LogEnd, type Shipper, type ShipperLimits, createShipper } from '@weir/spoke/audit/shipper.ts';
 import { quiet } from '../hub/database.ts';
 import { instantClock, uncounted, until } from './doubles.ts';
-import { memoryDisk } from './memory-disk.ts';
-import { servedDraft, uuid } from './sample-rows.ts';
-
-interface FakeHub extends AuditUplink {
-  readonly rows: Uint8Array[];
-  /** Most batches that were unanswered at once. */
-  mostUnanswered: number;
-  opened: number;
-  /** Answers in place of the hub; undefined lets it take the batch. */
-  answer: (batch: RowBatch) => Promise<UploadAnswer | undefined>;
-  /** Called before a position is told. */
-  onPosition: () => Promise<void>;
-}
-
-function fakeHub(): FakeHub {
-  const hub: FakeHub = {
-    rows: [],
-    mostUnanswered: 0,
-    opened: 0,
-    answer: async () => undefined,
-    onPosition: async () => undefined,
-    async position() {
-      await hub.onPosition();
-      return hub.rows.length;
-    },
-    open(signal) {
-      hub.opened += 1;
-      const queue: RowBatch[] = [];
-      let arrived = Promise.withResolvers<void>();
-      let unanswered = 0;
-      return {
-        async send(batch) {
-          signal.throwIfAborted();
-          queue.push(batch);
-          unanswered += 1;
-          hub.mostUnanswered = Math.max(hub.mostUnanswered, unanswered);
-          arrived.resolve();
-        },
-        answers: (async function* () {
-          for (;;) {
-            const batch = queue.shift();
-            if (batch === undefined) {
-              arrived = Promise.withResolvers<void>();
-              signal.addEventListener('abort', () => arrived.resolve(), { once: true });
-              await arrived.promise;
-              if (signal.aborted) return;
-              continue;
-            }
-            const answer = (await hub.answer(batch)) ?? take(batch);
-            unanswered -= 1;
-            yield answer;
-          }
-        })(),
-        close: () => undefined,
-      };
-    },
-  };
-  function take({ log, firstIndex, rows }: RowBatch): UploadAnswer {
-    if (firstIndex > hub.rows.length) return nack(log, 'gap', hub.rows.length);
-    hub.rows.push(...rows.slice(hub.rows.length - firstIndex));
-    return { kind: 'ack', log, nextIndex: hub.rows.length, receipt: new Uint8Array() };
-  }
-  return hub;
-}
-
-function nack(log: string, code: NackCode, nextIndex = 0, retryAfterMs = 0): UploadAnswer {
-  return { kind: 'nack', log, nextIndex, code, detail: 'because', retryAfterMs };
-}
+import { hubSigner, hubVerifier, logParts, otherHubSigner, testRandom } from './log-parts.ts';
+import { type MemoryDisk, memoryDisk } from './memory-disk.ts';
+import { type MirrorHub, mirrorHub, nack } from './mirror-hub.ts';
+import { servedDraft } from './sample-rows.ts';
 
 interface Running {
-  readonly hub: FakeHub;
+  readonly hub: MirrorHub;
   readonly log: AuditLog;
+  readonly disk: MemoryDisk;
   readonly shipper: Shipper;
   readonly slept: readonly number[];
-  readonly diverged: string[];
+  readonly ends: LogEnd[];
+  readonly losses: unknown[];
   record(count: number): Promise<void>;
   start(): void;
   stop(): Promise<void>;
 }
 
-async function running(limits: Partial<ShipperLimits> = {}): Promise<Running> {
+interface Setting {
+  readonly limits?: Partial<ShipperLimits>;
+  readonly disk?: MemoryDisk;
+  readonly hub?: MirrorHub;
+  readonly receiptKeys?: readonly Verifier[];
+}
+
+async function running({
+  limits = {},
+  disk = memoryDisk(),
+  receiptKeys = [hubVerifier],
+  ...more
+}: Setting = {}): Promise<Running> {
   const clock = instantClock();
-  const random = { unit: () => 0.5, uuid };
   const log = await createAuditLog({
-    disk: memoryDisk(),
-    unit: 'payments',
-    spoke: 'edge-1',
-    site: '',
-    worker: 'w0',
-    clock,
-    random,
+    ...logParts,
+    disk,
     limits: { segmentBytes: 64 << 10, totalBytes: 1 << 20, keepBytes: 0 },
   });
-  const hub = fakeHub();
-  const diverged: string[] = [];
+  const hub = more.hub ?? mirrorHub(log.vkey);
+  const ends: LogEnd[] = [];
+  const losses: unknown[] = [];
   const shipper = createShipper({
     log,
     uplink: hub,
+    receiptKeys,
+    instance: 'i1',
     clock,
-    random,
+    random: testRandom,
     logger: quiet,
     metrics: uncounted,
-    limits: { batchRows: 4, window: 3, ...limits },
-    onDiverged: ({ message }) => diverged.push(message),
+    limits: { batchRows: 4, window: 3, lingerMs: 0, ...limits },
+    onEnded: (end) => ends.push(end),
+    onHubLoss: (loss) => losses.push(loss),
   });
   const abort = new AbortController();
   let ended: Promise<void> = Promise.resolve();
   return {
     hub,
     log,
+    disk,
     shipper,
     slept: clock.slept,
-    diverged,
+    ends,
+    losses,
     async record(count) {
       await Promise.all(Array.from({ length: count }, () => log.append(servedDraft())));
     },
@@ -131,10 +83,18 @@ async function running(limits: Partial<ShipperLimits> = {}): Promise<Running> {
     async stop() {
       abort.abort();
       await ended;
-      assert.equal(shipper.stats().state, 'stopped');
+      assert.equal(shipper.stats().state, ends.length === 0 ? 'stopped' : 'ended');
       await log.close();
     },
   };
+}
+
+/** What this hub would say of the rows it has, signed by the log's key, whether or not the log has them. */
+async function positionOf(it: Running, size: number, root: Buffer): Promise<LogPosition> {
+  const pem = it.disk.files.get('log-key.pem') ?? Buffer.alloc(0);
+  const origin = `audit.trial.weir/${it.log.id}`;
+  const note = signCheckpoint({ origin, size, root }, createNoteSigner(origin, createPrivateKey(pem)));
+  return { nextIndex: size, receipt: cosignCheckpoint(note, hubSigner, 1_800_000_000), state: 'open', reason: '' };
 }
 
 async function sameRows({ hub, log }: Running): Promise<void> {
@@ -179,15 +139,54 @@ test('nothing more is sent while the window is full', async () => {
 });
 
 test('the upload begins where the hub stands', async () => {
-  const it = await running();
-  await it.record(10);
-  it.hub.rows.push(...(await it.log.read(0, 7, 1 << 20)).rows);
+  const before = await running();
+  await before.record(7);
+  before.start();
+  await until(() => before.shipper.stats().acknowledged === 7, 'the first rows');
+  await before.stop();
+  const it = await running({ disk: before.disk, hub: before.hub });
+  await it.record(3);
   const first: number[] = [];
   it.hub.answer = async ({ firstIndex }) => void first.push(firstIndex);
   it.start();
   await until(() => it.shipper.stats().acknowledged === 10, 'the rest');
   assert.equal(first[0], 7);
   await sameRows(it);
+  await it.stop();
+});
+
+test('a session says who writes the log, how far it reaches, and what was receipted', async () => {
+  const it = await running();
+  it.start();
+  await until(() => it.hub.openings.length === 1 && it.hub.opened === 1, 'an opening');
+  await it.stop();
+  const { log, binding, instance, checkpoint, receipt } = it.hub.openings[0] ?? {};
+  assert.deepEqual([log, instance, checkpoint?.length, receipt?.length], [it.log.id, 'i1', 0, 0]);
+  assert.deepEqual(binding, it.log.binding);
+
+  const again = await running({ disk: it.disk, hub: it.hub });
+  await again.record(5);
+  again.start();
+  await until(() => again.shipper.stats().acknowledged === 5, 'all rows');
+  await again.stop();
+  const third = await running({ disk: it.disk, hub: it.hub });
+  const expected = await third.log.checkpointAt(5);
+  third.start();
+  await until(() => it.hub.openings.length === 3, 'a third opening');
+  assert.deepEqual(it.hub.openings[2]?.checkpoint, expected);
+  assert.deepEqual(it.hub.openings[2]?.receipt, it.hub.receipt());
+  await third.stop();
+});
+
+test('rows that trickle in share batches, and a batch never waits longer than the pause', async () => {
+  const it = await running({ limits: { batchRows: 256, window: 16, lingerMs: 100 } });
+  it.start();
+  await it.record(1);
+  await until(() => it.shipper.stats().acknowledged === 1, 'the first row, at once');
+  assert.deepEqual(it.slept, []);
+  await it.record(1);
+  await until(() => it.shipper.stats().acknowledged === 2, 'the second row');
+  assert.deepEqual(it.slept, [100]);
   await it.stop();
 });
 
@@ -211,7 +210,7 @@ for (const code of ['gap', 'overloaded', 'unavailable'] as const) {
   });
 }
 
-for (const code of ['malformed', 'unsound', 'wrong_identity', 'fork', 'too_large', 'not_canonical'] as const) {
+for (const code of ['malformed', 'unsound', 'wrong_identity', 'bad_signature', 'inconsistent', 'too_large'] as const) {
   test(`${code} stops the upload for a long while, loudly, and does not skip the row`, async () => {
     const it = await running();
     let refusing = true;
@@ -220,23 +219,27 @@ for (const code of ['malformed', 'unsound', 'wrong_identity', 'fork', 'too_large
     it.hub.onPosition = async () => {
       states.push(it.shipper.stats().state);
       if (states.length === 3) refusing = false;
+      return undefined;
     };
     await it.record(5);
     it.start();
     await until(() => it.shipper.stats().acknowledged === 5, 'all rows in the end');
     assert.deepEqual(states, ['waiting', 'refused', 'refused']);
-    for (const ms of it.slept) assert.ok(ms >= 30_000, String(ms));
+    // The first time it asks soon whether the log is closed.
+    assert.ok((it.slept[0] ?? 0) < 1_000);
+    for (const ms of it.slept.slice(1)) assert.ok(ms >= 30_000, String(ms));
     await sameRows(it);
     await it.stop();
   });
 }
 
 test('while the hub cannot be reached attempts grow rarer, up to a limit', async () => {
-  const it = await running({ backoffMs: 100, backoffMaxMs: 1_000 });
+  const it = await running({ limits: { backoffMs: 100, backoffMaxMs: 1_000 } });
   let left = 8;
   it.hub.onPosition = async () => {
     left -= 1;
     if (left > 0) throw new WeirError('unavailable', 'the hub could not be reached');
+    return undefined;
   };
   await it.record(5);
   it.start();
@@ -264,10 +267,10 @@ test('a stream that breaks or ends in the middle is opened again and nothing is 
 test('a batch that was stored but whose answer was lost is not doubled', async () => {
   const it = await running();
   let lost = 0;
-  it.hub.answer = async ({ firstIndex, rows }) => {
+  it.hub.answer = async (batch) => {
     if (lost >= 5) return undefined;
     lost += 1;
-    it.hub.rows.push(...rows.slice(it.hub.rows.length - firstIndex));
+    it.hub.take(batch);
     throw new WeirError('unavailable', 'connection reset');
   };
   await it.record(30);
@@ -277,57 +280,172 @@ test('a batch that was stored but whose answer was lost is not doubled', async (
   await it.stop();
 });
 
-test('a hub that has rows which this log never wrote is another history: nothing is sent or pruned', async () => {
+test('a hub that shows more rows, signed by this log, than it has: an old copy; nothing is sent or pruned', async () => {
   const it = await running();
   await it.record(3);
-  it.hub.rows.push(...Array.from({ length: 9 }, () => Buffer.from('x')));
+  it.hub.onPosition = () => positionOf(it, 9, Buffer.alloc(32, 5));
   it.start();
-  await until(() => it.diverged.length >= 2, 'divergence told');
+  await until(() => it.ends.length > 0, 'the end told');
   assert.equal(it.hub.opened, 0);
-  assert.equal(it.log.stats().acknowledged, 0);
-  assert.equal(it.log.stats().firstIndex, 0);
-  assert.match(it.diverged[0] ?? '', /up to 9.*ends at 3/);
+  assert.deepEqual([it.log.stats().acknowledged, it.log.stats().firstIndex], [0, 0]);
+  assert.deepEqual(it.ends, [
+    { reason: 'rollback', detail: 'the hub has rows up to 9, this log ends at 3', salvageFrom: 3, held: 9 },
+  ]);
   await it.stop();
 });
 
-test('an acknowledgement beyond what was written is another history too', async () => {
-  const it = await running();
-  await it.record(3);
-  it.hub.answer = async ({ log }) => ({ kind: 'ack', log, nextIndex: 4_000, receipt: new Uint8Array() });
+test('a hub that shows another root, signed by this log, holds a fork: rows since the last receipt are left over', async () => {
+  const before = await running();
+  await before.record(4);
+  before.start();
+  await until(() => before.shipper.stats().acknowledged === 4, 'all rows');
+  await before.stop();
+  const it = await running({ disk: before.disk, hub: before.hub });
+  await it.record(4);
+  it.hub.onPosition = () => positionOf(it, 6, Buffer.alloc(32, 5));
   it.start();
-  await until(() => it.diverged.length > 0, 'divergence told');
-  assert.equal(it.log.stats().acknowledged, 0);
+  await until(() => it.ends.length > 0, 'the end told');
+  assert.deepEqual(it.ends, [{ reason: 'fork', detail: 'the hub holds other rows below 6', salvageFrom: 4 }]);
   await it.stop();
 });
 
-test('a hub that lost rows which this spoke no longer keeps is told apart from a gap', async () => {
+for (const [said, reason, salvageFrom] of [
+  ['poisoned', 'poisoned', 4],
+  ['rollback', 'rollback', 4],
+  ['fork', 'fork', 4],
+  ['moon_phase', 'closed', 4],
+] as const) {
+  test(`a log that the hub has closed (${said}) ends, with the rows that it lacks`, async () => {
+    const it = await running();
+    await it.record(4);
+    it.start();
+    await until(() => it.shipper.stats().acknowledged === 4, 'the first rows');
+    it.hub.answer = async ({ log }) => nack(log, 'closed', 4);
+    it.hub.onPosition = async () => ({ nextIndex: 4, receipt: it.hub.receipt(), state: 'closed', reason: said });
+    await it.record(2);
+    await until(() => it.ends.length > 0, 'the end told');
+    assert.deepEqual([it.ends[0]?.reason, it.ends[0]?.salvageFrom], [reason, salvageFrom]);
+    await it.stop();
+  });
+}
+
+test('a hub that lost receipted rows is told so and gets them again', async () => {
+  const it = await running();
+  await it.record(10);
+  it.start();
+  await until(() => it.shipper.stats().acknowledged === 10, 'all rows');
+  await it.stop();
+  it.hub.forget(6);
+  const again = await running({ disk: it.disk, hub: it.hub });
+  again.start();
+  await until(() => again.losses.length > 0 && again.log.stats().acknowledged === 10, 'all rows again');
+  assert.deepEqual(again.losses, [{ receipted: 10, held: 4 }]);
+  await sameRows(again);
+  await again.stop();
+});
+
+test('rows that the hub lost stay until they are receipted again, whatever room is needed', async () => {
+  const it = await running();
+  await it.record(10);
+  it.start();
+  await until(() => it.shipper.stats().acknowledged === 10, 'all rows');
+  await it.stop();
+  it.hub.forget(6);
+  const again = await running({ disk: it.disk, hub: it.hub });
+  again.hub.answer = async ({ log }) => nack(log, 'overloaded', 4);
+  again.start();
+  await until(() => again.losses.length > 0, 'the loss told');
+  const refused = async (): Promise<boolean> =>
+    again.log.append(servedDraft()).then(
+      () => false,
+      () => true,
+    );
+  while (!(await refused()));
+  assert.equal(again.log.stats().firstIndex, 0);
+  again.hub.answer = async () => undefined;
+  await until(async () => !(await refused()), 'room again');
+  await again.stop();
+});
+
+test('a hub that lost rows which are gone here is a gap: the log ends', async () => {
   const it = await running();
   await it.record(200);
   it.start();
   await until(() => it.shipper.stats().acknowledged === 200, 'all rows');
-  await until(() => it.log.stats().firstIndex > 0, 'old segments dropped');
-  it.hub.rows.length = 0;
+  await until(() => it.log.stats().firstIndex > 4, 'old segments dropped');
+  it.hub.forget(196);
   it.hub.answer = async () => {
     throw new WeirError('unavailable', 'restored from a backup');
   };
   await it.record(1);
-  await until(() => it.diverged.length > 0, 'divergence told');
-  assert.match(it.diverged[0] ?? '', /copy ends at 0/);
+  await until(() => it.ends.length > 0, 'the end told');
+  assert.deepEqual([it.ends[0]?.reason, it.ends[0]?.salvageFrom], ['gap', 4]);
   await it.stop();
 });
 
-test('an answer for another log is not believed', async () => {
-  const it = await running();
-  let lied = false;
-  it.hub.answer = async () => {
-    if (lied) return undefined;
-    lied = true;
-    return { kind: 'ack', log: 'payments.edge-1.w9.e', nextIndex: 2, receipt: new Uint8Array() };
-  };
-  await it.record(2);
+for (const [what, spoil] of [
+  ['by another key', (hub: MirrorHub) => Object.assign(hub, { receiptKey: otherHubSigner() })],
+  ['that is missing', (hub: MirrorHub) => Object.assign(hub, { receipt: () => new Uint8Array() })],
+  ['that is noise', (hub: MirrorHub) => Object.assign(hub, { receipt: () => Buffer.from('noise') })],
+  [
+    'of an earlier size',
+    (hub: MirrorHub) => {
+      const { receipt } = hub;
+      let first: Uint8Array | undefined;
+      hub.receipt = () => {
+        if (hub.rows.length > 0) first ??= receipt();
+        return first ?? new Uint8Array();
+      };
+    },
+  ],
+] as const) {
+  test(`a receipt ${what} is refused loudly, and no row goes`, async () => {
+    const it = await running();
+    await it.record(20);
+    spoil(it.hub);
+    it.start();
+    await until(() => it.slept.some((ms) => ms >= 30_000), 'distrust');
+    // The one of an earlier size was right once, for the first batch.
+    assert.ok((it.log.receipt()?.size ?? 0) <= 4);
+    assert.equal(it.log.stats().firstIndex, 0);
+    assert.deepEqual(it.ends, []);
+    await it.stop();
+  });
+}
+
+for (const [what, lie] of [
+  ['for another log', { log: 'payments.edge-1.w9.e' }],
+  ['that goes back', { nextIndex: 1 }],
+  ['that claims rows never sent', { nextIndex: 4_000 }],
+] as const) {
+  test(`an answer ${what} is not believed`, async () => {
+    const it = await running();
+    await it.record(4);
+    it.hub.answer = async (batch) => ({ ...it.hub.take(batch), ...lie });
+    it.start();
+    await until(() => it.slept.some((ms) => ms >= 30_000), 'distrust');
+    it.hub.answer = async () => undefined;
+    await until(() => it.shipper.stats().acknowledged === 4, 'all rows in the end');
+    await it.stop();
+  });
+}
+
+test('a spoke without a receipt key sends its rows and keeps them all', async () => {
+  const it = await running({ receiptKeys: [] });
+  await it.record(200);
   it.start();
-  await until(() => it.shipper.stats().acknowledged === 2, 'all rows in the end');
-  assert.equal(it.hub.opened, 2);
+  await until(() => it.hub.rows.length === 200, 'all rows');
+  assert.deepEqual([it.log.stats().firstIndex, it.log.stats().acknowledged], [0, 0]);
+  await it.stop();
+});
+
+test('a retired log is shipped to its end', async () => {
+  const it = await running();
+  await it.record(10);
+  assert.equal(await it.log.retire(), 10);
+  it.start();
+  await until(() => it.shipper.stats().acknowledged === 10, 'all rows');
+  assert.equal(it.shipper.stats().state, 'shipping');
   await it.stop();
 });
 

@@ -4,19 +4,15 @@
 import { createAuditLog } from '@weir/spoke/audit/audit-log.ts';
 import { openSpoolDisk } from '@weir/spoke/io/spool-disk.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
-import { refusedDraft, servedDraft, uuid } from './sample-rows.ts';
+import { logParts } from './log-parts.ts';
+import { refusedDraft, servedDraft } from './sample-rows.ts';
 
 const [, , folder = '', segmentBytes = '', totalBytes = '', limit = '0'] = process.argv;
 const WRITERS = 8;
 
 const log = await createAuditLog({
+  ...logParts,
   disk: await openSpoolDisk(folder),
-  unit: 'payments',
-  spoke: 'edge-1',
-  site: '',
-  worker: 'w0',
-  clock: { monotonicMs: () => performance.now() },
-  random: { uuid },
   limits: { segmentBytes: Number(segmentBytes), totalBytes: Number(totalBytes), keepBytes: 0 },
 });
 process.stdout.write(`start ${log.stats().nextIndex} ${log.torn === undefined ? 'whole' : 'torn'}\n`);

@@ -11,6 +11,7 @@ import { type AuditLog, createAuditLog } from '@weir/spoke/audit/audit-log.ts';
 import { openSpoolDisk } from '@weir/spoke/io/spool-disk.ts';
 import { systemClock } from '@weir/spoke/io/system-clock.ts';
 import { systemRandom } from '@weir/spoke/io/system-random.ts';
+import { logParts, receiptFor } from '../audit/log-parts.ts';
 import { servedDraft } from '../audit/sample-rows.ts';
 import type { BenchOptions, BenchResult, Figures } from './benches.ts';
 import { percentile, rounded, table } from './figures.ts';
@@ -31,11 +32,8 @@ interface Sample {
 export async function run({ print }: BenchOptions): Promise<BenchResult> {
   const folder = mkdtempSync(join(tmpdir(), 'weir-bench-'));
   const log = await createAuditLog({
+    ...logParts,
     disk: await openSpoolDisk(join(folder, 'spool')),
-    unit: 'payments',
-    spoke: 'edge-1',
-    site: 'bench',
-    worker: 'w0',
     clock: systemClock,
     random: systemRandom,
     limits: { segmentBytes: SEGMENT_BYTES, keepBytes: 0 },
@@ -117,7 +115,7 @@ async function sizeOfRow(log: AuditLog): Promise<number> {
 
 /** As the hub would: frees the segments, and lets their removal and the next allocation finish outside the measured time. */
 async function acknowledgeAll(log: AuditLog): Promise<void> {
-  await log.acknowledge(log.stats().durableIndex);
+  await log.acknowledge(await receiptFor(log, log.stats().durableIndex));
 }
 
 function add(total: Sample, round: Sample): void {

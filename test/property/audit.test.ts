@@ -318,13 +318,23 @@ test('scanning never throws, whatever the bytes', () => {
   );
 });
 
+const plain = (list: readonly Uint8Array[]) => list.map((each) => Uint8Array.from(each));
+
 test('batches and answers survive the wire', () => {
-  const anyBatch = fc.record({ log: ascii(40), firstIndex: count, rows: fc.array(fc.uint8Array(), { maxLength: 5 }) });
+  const anyBatch = fc.record({
+    log: ascii(40),
+    firstIndex: count,
+    rows: fc.array(fc.uint8Array(), { maxLength: 5 }),
+    checkpoint: fc.uint8Array(),
+    proof: fc.array(fc.uint8Array(), { maxLength: 5 }),
+  });
   fc.assert(
     fc.property(anyBatch, (batch) => {
       const bytes = toBinary(UploadRequestSchema, create(UploadRequestSchema, encodeBatch(batch)));
       const decoded = decodeBatch(fromBinary(UploadRequestSchema, bytes));
-      assert.deepEqual({ ...decoded, rows: decoded.rows.map((each) => Uint8Array.from(each)) }, { ...batch });
+      const { rows, proof, checkpoint } = decoded;
+      const copied = { rows: plain(rows), proof: plain(proof), checkpoint: Uint8Array.from(checkpoint) };
+      assert.deepEqual({ ...decoded, ...copied }, { ...batch });
     }),
   );
   const answer: fc.Arbitrary<UploadAnswer> = fc.oneof(

@@ -26,6 +26,7 @@ import { createPipeline } from '@weir/spoke/pipeline.ts';
 import type { ActivePolicy, PipelinePorts } from '@weir/spoke/pipeline/ports.ts';
 import type { Releases } from '@weir/spoke/registries/adapter.ts';
 import { npm } from '@weir/spoke/registries/npm/index.ts';
+import { logParts } from '../audit/log-parts.ts';
 import { memoryDisk, type MemoryDisk } from '../audit/memory-disk.ts';
 import { POLICIES } from '../bundle/opa-for-tests.ts';
 import { exceptionsLayer, NOW, rulesLayer, settings, THREAD_TIME, UNIT } from '../policy/engine/fixtures.ts';
@@ -169,11 +170,11 @@ export async function layGround(hotBytes: number): Promise<Ground> {
   cleanup.defer(() => cache.close());
   const disk = memoryDisk();
   const log = await createAuditLog({
+    ...logParts,
     disk,
     unit: UNIT,
     spoke: 'edge',
     site: 'here',
-    worker: 'w0',
     clock,
     random: systemRandom,
     limits: { segmentBytes: 1 << 20, totalBytes: 8 << 20 },
@@ -208,7 +209,7 @@ export async function layGround(hotBytes: number): Promise<Ground> {
       ask: () => Promise.reject(new Error('unused')),
     },
     artifacts: createArtifactSource({ cache, upstream, hotBytes, metrics }),
-    log,
+    log: { ...log, damaged: () => false },
     facts: {
       workspace: 'acme',
       unit: UNIT,
