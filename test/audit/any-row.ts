@@ -69,6 +69,8 @@ const OUTCOMES = [
   'epoch_opened',
   'log_damaged',
   'log_repaired',
+  'log_salvaged',
+  'damage_accepted',
   'hub_lost_rows',
   'counters',
   'answers_unrecorded',

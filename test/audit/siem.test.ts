@@ -83,6 +83,7 @@ const SAMPLES: readonly (readonly [name: string, text: string])[] = [
   ['event-spoke-started', eventRow('spoke_started', '0.1.0')],
   ['event-bundle-activated', eventRow('bundle_activated', '1.7')],
   ['event-epoch-opened', eventRow('epoch_opened', 'gap')],
+  ['event-log-salvaged', eventRow('log_salvaged', 'rows 7 to 9')],
   ['event-log-damaged', eventRow('log_damaged', 'segment 3, byte 4096: bad checksum | a=b')],
   ['event-counters', eventRow('counters')],
 ];
@@ -110,6 +111,7 @@ const EFFECT_OF: Readonly<Record<string, readonly [effect: string, severity: str
   'event-spoke-started': ['none', 'informational'],
   'event-bundle-activated': ['none', 'informational'],
   'event-epoch-opened': ['none', 'low'],
+  'event-log-salvaged': ['none', 'low'],
   'event-log-damaged': ['none', 'high'],
   'event-counters': ['none', 'informational'],
 };

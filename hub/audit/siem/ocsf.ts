@@ -151,6 +151,9 @@ function spokeEvent(entry: LedgerRow): JsonObject {
     case 'epoch_opened':
       return { ...base(entry, log, [5, 'Rotate']), ...detail, log_name: row.log, log_provider: PRODUCT };
     case 'log_repaired':
+    case 'log_salvaged':
+    case 'log_reopened':
+    case 'damage_accepted':
     case 'counters':
       return { ...base(entry, log, [99, row.outcome]), ...detail, log_name: row.log, log_provider: PRODUCT };
     default:

@@ -10,7 +10,7 @@ export type Severity = (typeof SEVERITIES)[number];
 const TROUBLE =
   /^(?:log_damaged|log_diverged|hub_lost_rows|answers_unrecorded|bundle_refused|engine_failed|spool_failed)$/;
 /** Events that are part of ordinary life and worth a second look. */
-const NOTABLE = /^(?:log_repaired|epoch_opened|stale)/;
+const NOTABLE = /^(?:log_repaired|log_salvaged|log_reopened|damage_accepted|epoch_opened|stale)$/;
 
 /**
  * A refusal that was acted on has done its work: medium. The same objection that was not acted on is high when something was
