@@ -13,6 +13,7 @@ import { HUB_METRICS } from '@weir/shared/telemetry/metric-declarations.ts';
 import { createMetrics } from '@weir/shared/telemetry/metrics.ts';
 import { createActors } from './audit/actors.ts';
 import { fsck } from './audit/fsck.ts';
+import { custodyJobs } from './audit/custody-jobs.ts';
 import { createIngest } from './audit/ingest.ts';
 import { createLeader } from './audit/leader.ts';
 import { makePartitions, PARTITION_LIMITS } from './audit/partition-job.ts';
@@ -33,6 +34,7 @@ import { createSelftests } from './floor/selftests.ts';
 import { createAdminServer } from './io/admin-server.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './io/embedded-postgres.ts';
 import { createFsckThreads } from './io/fsck-threads.ts';
+import { openCopyTargets } from './io/copy-targets.ts';
 import { openHubHome } from './io/hub-home.ts';
 import { type BoundPort, createMachineServer } from './io/machine-server.ts';
 import { createOpa, findOpa } from './io/opa-process.ts';
@@ -51,6 +53,7 @@ import { createActorStore } from './store/postgres/actor-store.ts';
 import { createAlarmStore } from './store/postgres/alarm-store.ts';
 import { createAuditStore } from './store/postgres/audit-store.ts';
 import { BUNDLE_CHANNEL, createBundleStore } from './store/postgres/bundle-store.ts';
+import { createCopyStore } from './store/postgres/copy-store.ts';
 import { createEnrollmentStore, DENIAL_CHANNEL } from './store/postgres/enrollment-store.ts';
 import { createEventStore } from './store/postgres/event-store.ts';
 import { createFleetStore } from './store/postgres/fleet-store.ts';
@@ -61,6 +64,7 @@ import { createOperatorTokenStore } from './store/postgres/operator-token-store.
 import { createPolicyStore } from './store/postgres/policy-store.ts';
 import { createPool } from './store/postgres/pool.ts';
 import { createPushStore } from './store/postgres/push-store.ts';
+import { createRetentionStore } from './store/postgres/retention-store.ts';
 import { createRowScan } from './store/postgres/row-scan.ts';
 import { createSpokeLogs } from './store/postgres/spoke-logs.ts';
 import { createTileStore } from './store/postgres/tile-store.ts';
@@ -152,6 +156,8 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
     audit: createAuditStore(pool),
     alarms: createAlarmStore(pool),
     tiles: createTileStore(pool),
+    copies: createCopyStore(pool),
+    months: createRetentionStore(pool),
     scan: createRowScan(pool),
     spokeLogs: createSpokeLogs(pool),
   };
@@ -229,6 +235,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
   const enrolledKey = async ({ unit, spoke }: { readonly unit: string; readonly spoke: string }) =>
     (await stores.enrollment.spoke(unit, spoke))?.logKey;
   const threads = createFsckThreads();
+  const copyTargets = await openCopyTargets(config.audit.copy, { logger, nowMs: () => clock.nowMs() });
   cleanup.defer(() => threads.close());
   const ingest = createIngest({
     store: stores.audit,
@@ -303,7 +310,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
         alarms: stores.alarms,
         hubVkey: receiptKey.vkey,
         enrolledKey: (unit, spoke) => enrolledKey({ unit, spoke }),
-        prove: createRowProofs({ store: stores.audit, tiles: stores.tiles, targets: [] }),
+        prove: createRowProofs({ store: stores.audit, tiles: stores.tiles, targets: copyTargets }),
         fsck: (asked) =>
           fsck(
             {
@@ -357,6 +364,24 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
     metrics,
   });
 
+  const custody = custodyJobs(
+    {
+      store: stores.audit,
+      tiles: stores.tiles,
+      copies: stores.copies,
+      months: stores.months,
+      targets: copyTargets,
+      hubKey: parseVkey(receiptKey.vkey),
+      clock,
+      logger,
+      metrics,
+    },
+    {
+      copyEveryMs: config.audit.copy.every_s * 1000,
+      retention: { days: config.audit.retention_days, heldUnits: config.audit.held_units },
+    },
+  ).map((job) => createLeader({ lock: locks, ...job, clock, logger, metrics }));
+
   // Start, in the order in which others depend on it; everything is closed the other way round.
   await denylist.refresh();
   // The first rows must not wait for a leader.
@@ -370,6 +395,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
   const background = [
     feed.run(stopping.signal),
     partitions.run(stopping.signal),
+    ...custody.map((job) => job.run(stopping.signal)),
     ...(config.audit.push.length === 0 ? [] : [push.run(stopping.signal)]),
     every(HUB_CERTIFICATE_MS / 2, stopping.signal, logger, async () => machines.replaceCertificate(await issueHub())),
     // Should a notification be lost: a revocation must not wait for the next one.
