@@ -38,8 +38,7 @@ export interface SoundBatch extends Pick<RowBatch, 'log' | 'firstIndex' | 'check
   readonly lastEventMs: number;
   /** Rows in the log after this batch, as signed. */
   readonly size: number;
-  /** Undefined for a log without a key. */
-  readonly root: Buffer | undefined;
+  readonly root: Buffer;
 }
 
 /** A batch that no second sending cures: its log is closed for it. */
@@ -65,7 +64,7 @@ export function checkBatch(
   from: Uploader,
   batch: RowBatch,
   options: {
-    readonly key: Verifier | undefined;
+    readonly key: Verifier;
     readonly receivedAtMs: number;
     readonly prepare: AuditStore['prepare'];
   },
@@ -88,7 +87,7 @@ export function checkBatch(
   if (batch.proof.length > PROOF_HASHES_MAX || batch.proof.some(({ length }) => length !== HASH_BYTES)) {
     return bad('malformed', `a consistency proof is at most ${PROOF_HASHES_MAX} hashes of ${HASH_BYTES} bytes`);
   }
-  const signed = options.key === undefined ? { size, root: undefined } : openSigned(batch.checkpoint, options.key);
+  const signed = openSigned(batch.checkpoint, options.key);
   if (typeof signed === 'string') return bad('bad_signature', signed);
   if (signed.size !== size) {
     return bad('malformed', `the checkpoint is for ${signed.size} rows, the batch ends at ${size}`);

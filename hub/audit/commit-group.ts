@@ -63,7 +63,7 @@ export function createGroupCommit(parts: {
         const { nextIndex, rows, edge, checkpoint, lastEventMs, closing } = extension;
         let receipt: Uint8Array;
         if (nextIndex > head.nextIndex && lastEventMs !== null) {
-          receipt = checkpoint.length === 0 ? checkpoint : receipts.cosign(checkpoint);
+          receipt = receipts.cosign(checkpoint);
           appends.push({
             log,
             unit: head.unit,

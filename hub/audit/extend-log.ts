@@ -92,7 +92,7 @@ export async function extendLog(
       close('fork', 'fork', `row ${fork} is stored with other bytes`, batch);
       continue;
     }
-    if (batch.size === nextIndex && batch.root?.equals(root) === false) {
+    if (batch.size === nextIndex && !batch.root.equals(root)) {
       close('fork', 'fork', `another root is held for ${nextIndex} rows`, batch);
       continue;
     }
@@ -105,10 +105,9 @@ export async function extendLog(
     const grown = edge.clone();
     for (let index = from; index < batch.size; index += 1) grown.append(leafAt(batch, index));
     const grownRoot = grown.root();
-    const follows = batch.root?.equals(grownRoot) ?? true;
+    const follows = batch.root.equals(grownRoot);
     const proven =
       firstIndex < nextIndex ||
-      batch.root === undefined ||
       verifyConsistency({
         oldSize: nextIndex,
         newSize: batch.size,

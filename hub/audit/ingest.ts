@@ -117,8 +117,7 @@ export function createIngest(parts: IngestParts): Ingest {
       logger.error({ log: batch.log, error: describeThrown(thrown) }, 'the key of an audit log could not be read');
       return nack(batch, 'unavailable', 'the hub could not store the batch', { retryAfterMs: limits.retryAfterMs });
     }
-    if (key === undefined && batch.checkpoint.length > 0)
-      return nack(batch, 'unknown_key', 'the log has not been opened');
+    if (key === undefined) return nack(batch, 'unknown_key', 'the log has not been opened');
     return checkBatch(from, batch, { key, receivedAtMs: clock.nowMs(), prepare: store.prepare });
   }
 
@@ -251,14 +250,14 @@ export function createIngest(parts: IngestParts): Ingest {
       if (!isOwn(from, log)) throw new WeirError('forbidden', 'the log belongs to another spoke');
       const known = await store.head(log);
       if (known?.state === 'closed') return positionOf(known);
-      const vkey = opening.binding.length === 0 ? '' : await boundKey(from, opening, known);
+      const vkey = await boundKey(from, opening, known);
       const { unit, spoke } = from;
       const head = known ?? (await store.admit({ log, unit, spoke, vkey, binding: Buffer.from(opening.binding) }));
       signal.throwIfAborted();
       if (head.vkey !== vkey) {
         const detail = 'the spoke vouches for another key than the log was admitted with';
         await close({ log, reason: 'poisoned', alarm: alarmAbout(head, 'poisoned', detail, opening.binding) });
-      } else if (vkey !== '' && !(await isTakenOver(from, opening, head))) {
+      } else if (!(await isTakenOver(from, opening, head))) {
         await judge(head, opening, signal);
       }
       return positionOf((await store.head(log)) ?? head);

@@ -22,7 +22,7 @@ export const BATCH_BYTES_MAX = 1 << 20;
 /** Bytes of a signed note about one log. */
 const NOTE_MAX = 4 << 10;
 const INSTANCE_MAX = 64;
-const INSTANCE = /^[A-Za-z0-9-]{0,64}$/;
+const INSTANCE = /^[A-Za-z0-9-]{1,64}$/;
 
 /** Consecutive rows of one log, exact bytes. */
 export interface RowBatch {
