@@ -10,7 +10,7 @@ import type { SpokeConfig } from './config.ts';
 import type { Crew, Worker } from './crew.ts';
 import { openCacheKeeper } from './io/cache-keeper.ts';
 import { createIdentityStore } from './io/identity-store.ts';
-import { openSpoolDisk } from './io/spool-disk.ts';
+import { openUnlocked } from './io/spool-disk.ts';
 import { systemClock, threadClock } from './io/system-clock.ts';
 import { systemRandom } from './io/system-random.ts';
 import { startWorkerProcesses } from './io/worker-processes.ts';
@@ -51,7 +51,7 @@ export async function startSpoke(options: SpokeOptions): Promise<Spoke> {
     declared: SPOKE_METRICS,
     onUndeclared: (name) => logger.warn({ metric: name }, 'an undeclared metric was dropped'),
   });
-  const openDisk = options.openDisk ?? openSpoolDisk;
+  const openDisk = options.openDisk ?? openUnlocked;
   const each = { openDisk, home, config, clock: systemClock, random: systemRandom, logger, metrics };
   const workers = options.workers ?? 1;
   const alone = workers === 1;

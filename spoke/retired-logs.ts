@@ -38,9 +38,7 @@ export async function openRetiredLogs(options: Omit<WorkerLogOptions, 'name'>): 
     if (log.isEmpty()) return;
     logger.info({ worker: name }, 'the log of a former worker still has rows for the hub');
     const done = new AbortController();
-    const shipped = log.ship(AbortSignal.any([shipping.signal, done.signal]), (outcome, detail) =>
-      logger.error({ worker: name, outcome, detail }, 'trouble with the log of a former worker'),
-    );
+    const shipped = log.ship(AbortSignal.any([shipping.signal, done.signal]));
     while (!log.isEmpty() && !shipping.signal.aborted) {
       await clock.sleep(LOOK_MS, shipping.signal).catch(() => undefined);
     }

@@ -13,7 +13,7 @@ import { distantKeepers } from './io/cache-keeper.ts';
 import { createHubChannel } from './io/hub-channel.ts';
 import { createIdentityStore } from './io/identity-store.ts';
 import { createPeer, type PeerChannel } from './io/peer.ts';
-import { openSpoolDisk } from './io/spool-disk.ts';
+import { openUnlocked } from './io/spool-disk.ts';
 import { systemClock, threadClock } from './io/system-clock.ts';
 import { systemRandom } from './io/system-random.ts';
 import { workerAnswers } from './io/worker-link.ts';
@@ -91,7 +91,7 @@ async function start(order: StartOrder, keepers: WorkerOptions['keepers']): Prom
     random: systemRandom,
     logger,
     metrics,
-    openDisk: openSpoolDisk,
+    openDisk: openUnlocked,
     env: process.env,
   });
   return {

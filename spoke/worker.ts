@@ -186,7 +186,6 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
       options.restarted === '' ? 'spoke_started' : 'worker_restarted',
       `weir ${SPOKE_VERSION}, bundle from ${options.boot.from ?? 'nowhere'}${options.restarted === '' ? '' : `, after ${options.restarted}`}`,
     );
-    for (const { outcome, detail } of log.found) await note(outcome, detail);
 
     const handle = createPipeline(ports);
     const turnedAway = createTurnedAway(ports);
@@ -217,7 +216,7 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
     const counting = new AbortController();
     const counts = countMinutes(counting.signal);
     const shipping = new AbortController();
-    const shipped = log.ship(shipping.signal, (outcome, detail) => void note(outcome, detail));
+    const shipped = log.ship(shipping.signal);
     let closing: Promise<void> | undefined;
 
     /** Rows about the spoke itself: worth a loud line when they cannot be kept, never worth stopping for. */

@@ -27,6 +27,8 @@ export const settingsSchema = z.strictObject({
   labels: z.record(z.string().max(63), z.string().max(63)),
   /** Level when the overlay fails (timeout, throw, rubbish). */
   on_overlay_error: z.enum(['pending', 'deny']),
+  /** In block mode, while the audit's files are damaged and nobody has accepted that: `refuse` (also when absent) or `continue`. */
+  audit: z.strictObject({ on_damage: z.enum(['refuse', 'continue']) }).exactOptional(),
   /** Age of the last hub-signed time at which decisions tighten, in seconds; each ≥ the one before. */
   staleness: z.strictObject({ warn_s: seconds, restrict_s: seconds, deny_s: seconds }),
   /** Glob-free name patterns of internal packages: exact full names, or prefixes ending in '*' (`@corp/*`, `corp-*`). */

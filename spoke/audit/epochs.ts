@@ -136,7 +136,8 @@ export async function orderEpochs(disk: LedgerDisk, logOf: (name: string) => str
 /** Writes down that no row is added to this epoch any more. */
 export async function closeEpoch(
   folder: Pick<SpoolDisk, 'replace'>,
-  why: Pick<Closure, 'reason' | 'detail' | 'at' | 'size'> & Partial<Pick<Closure, 'salvage_from' | 'settled'>>,
+  why: Pick<Closure, 'reason' | 'detail' | 'at' | 'size'> &
+    Partial<Pick<Closure, 'salvage_from' | 'settled' | 'drained'>>,
 ): Promise<Closure> {
   const closure: Closure = {
     v: 1,

@@ -24,24 +24,36 @@ export async function openLedgerDisk(
   const release = lockFolder(folder);
   try {
     const own = await openUnlocked(folder, release);
+    /** Each opened once: opening clears what an interrupted step left, and must not meet a step that is under way. */
+    const opened = new Map<string, Promise<SpoolDisk>>();
     return {
       ...namesIn(folder),
-      load: own.load,
-      replace: own.replace,
-      remove: own.remove,
-      async epoch(name) {
-        const path = join(folder, name);
-        await fs.mkdir(path, { recursive: true, mode: 0o700 });
-        // Also when it was there: whoever made it may have died before its name was durable.
-        await syncFolder(folder);
-        return openEpoch(path);
+      load: (name) => own.load(name),
+      replace: (name, bytes) => own.replace(name, bytes),
+      remove: (name) => own.remove(name),
+      epoch(name) {
+        let disk = opened.get(name);
+        if (disk === undefined) {
+          disk = make(join(folder, name));
+          opened.set(name, disk);
+          disk.catch(() => opened.delete(name));
+        }
+        return disk;
       },
       async discard(name) {
+        opened.delete(name);
         await fs.rm(join(folder, name), { recursive: true, force: true });
         await syncFolder(folder);
       },
-      close: own.close,
+      close: () => own.close(),
     };
+
+    async function make(path: string): Promise<SpoolDisk> {
+      await fs.mkdir(path, { recursive: true, mode: 0o700 });
+      // Also when it was there: whoever made it may have died before its name was durable.
+      await syncFolder(folder);
+      return openEpoch(path);
+    }
   } catch (thrown) {
     release();
     throw thrown;

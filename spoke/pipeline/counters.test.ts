@@ -44,6 +44,7 @@ function memoryLog(refuse: (row: RowDraft) => boolean = () => false): AuditPort 
     },
     template: () => ({ log: '', pieces: [], maxBytes: 0 }),
     appendTo: () => Promise.reject(new Error('full')),
+    damaged: () => false,
   };
 }
 

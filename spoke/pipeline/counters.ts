@@ -46,6 +46,7 @@ export function countRows(log: AuditPort): CountedLog {
       rows += 1;
       return log.appendTo(template, values).catch(uncount);
     },
+    damaged: () => log.damaged(),
   };
 }
 

@@ -42,6 +42,9 @@ export function faultySpoolDisk(disk: SpoolDisk, fates: Fates): SpoolDisk {
         close: () => file.close(),
       };
     },
+    recycle: (from, name, size) => perform(fates(`recycle ${from}`), () => disk.recycle(from, name, size)),
+    store: (name, bytes) => perform(fates(`store ${name}`), () => disk.store(name, bytes)),
+    flush: (names) => perform(fates(`flush ${names.join(' ')}`), () => disk.flush(names)),
     zero: (name, from, until) => perform(fates(`zero ${name}`), () => disk.zero(name, from, until)),
     remove: (name) => perform(fates(`remove ${name}`), () => disk.remove(name)),
     replace: (name, bytes) => perform(fates(`replace ${name}`), () => disk.replace(name, bytes)),

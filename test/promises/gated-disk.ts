@@ -2,7 +2,7 @@
 // which things happened.
 
 import type { SpoolDisk } from '@weir/spoke/audit/spool-disk.ts';
-import { openSpoolDisk } from '@weir/spoke/io/spool-disk.ts';
+import { openUnlocked } from '@weir/spoke/io/spool-disk.ts';
 
 export interface Gate {
   /** Writes that have begun, waiting ones included. */
@@ -27,7 +27,7 @@ export function createGate(onDurable: () => void): Gate {
     },
     open: () => passage.resolve(),
     async openDisk(folder) {
-      const disk = await openSpoolDisk(folder);
+      const disk = await openUnlocked(folder);
       return {
         ...disk,
         async open(name) {
