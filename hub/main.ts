@@ -19,6 +19,7 @@ import { createLeader } from './audit/leader.ts';
 import { makePartitions, PARTITION_LIMITS } from './audit/partition-job.ts';
 import { pastRoot } from './audit/past-root.ts';
 import { createRowProofs } from './audit/prove.ts';
+import { restore } from './audit/restore.ts';
 import { PUSH_LIMITS } from './audit/push.ts';
 import { pushRows } from './audit/push-job.ts';
 import { createPublisher } from './bundle/publish.ts';
@@ -65,6 +66,7 @@ import { createPolicyStore } from './store/postgres/policy-store.ts';
 import { createPool } from './store/postgres/pool.ts';
 import { createPushStore } from './store/postgres/push-store.ts';
 import { createRetentionStore } from './store/postgres/retention-store.ts';
+import { createRestoreStore } from './store/postgres/restore-store.ts';
 import { createRowScan } from './store/postgres/row-scan.ts';
 import { createSpokeLogs } from './store/postgres/spoke-logs.ts';
 import { createTileStore } from './store/postgres/tile-store.ts';
@@ -319,6 +321,26 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
               scan: stores.scan,
               check: threads.check,
               hubKey: parseVkey(receiptKey.vkey),
+            },
+            asked,
+          ),
+      },
+      copies: {
+        copies: stores.copies,
+        store: stores.audit,
+        restore: (asked) =>
+          restore(
+            {
+              store: stores.audit,
+              restoring: createRestoreStore(pool),
+              tiles: stores.tiles,
+              targets: copyTargets,
+              workspace,
+              hubKey: parseVkey(receiptKey.vkey),
+              spokeKey: (unit, spoke) => enrolledKey({ unit, spoke }),
+              clock,
+              logger,
+              metrics,
             },
             asked,
           ),

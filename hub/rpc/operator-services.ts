@@ -1,6 +1,11 @@
 // The admin port's services: one explicit list.
 
-import { AuditActorService, AuditAlarmService, AuditLogService } from '@weir/proto/weir/console/v1/audit_pb.ts';
+import {
+  AuditActorService,
+  AuditAlarmService,
+  AuditCopyService,
+  AuditLogService,
+} from '@weir/proto/weir/console/v1/audit_pb.ts';
 import {
   AuditQueryService,
   EventService,
@@ -19,6 +24,7 @@ import type { SpokeLogs } from '../store/spoke-logs.ts';
 import type { UnitTokens } from '../unit/unit-tokens.ts';
 import { auditActorService } from './audit-actor-service.ts';
 import { auditAlarmService } from './audit-alarm-service.ts';
+import { type AuditCopyParts, auditCopyService } from './audit-copy-service.ts';
 import { type AuditLogParts, auditLogService } from './audit-log-service.ts';
 import { type AuditQueryParts, auditQueryService } from './audit-query-service.ts';
 import { eventService } from './event-service.ts';
@@ -40,6 +46,7 @@ export interface OperatorServiceParts {
   readonly spokeLogs: SpokeLogs;
   readonly audit: AuditQueryParts;
   readonly logs: AuditLogParts;
+  readonly copies: AuditCopyParts;
   readonly alarms: AlarmStore;
   readonly actors: Parameters<typeof auditActorService>[0];
   readonly events: EventStore;
@@ -55,6 +62,7 @@ export function operatorServices(parts: OperatorServiceParts): readonly Operator
     forOperators(FleetViewService, fleetViewService(parts.fleet, parts.feed, parts.spokeLogs)),
     forOperators(AuditQueryService, auditQueryService(parts.audit)),
     forOperators(AuditLogService, auditLogService(parts.logs)),
+    forOperators(AuditCopyService, auditCopyService(parts.copies)),
     forOperators(AuditAlarmService, auditAlarmService(parts.alarms)),
     forOperators(AuditActorService, auditActorService(parts.actors)),
     forOperators(EventService, eventService(parts.events)),
