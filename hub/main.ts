@@ -245,7 +245,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
     workspace,
     enrolledKey,
     receiptKey,
-    rootAt: (log, size) => pastRoot(stores.audit, log, size),
+    rootAt: (log, size) => pastRoot({ store: stores.audit, tiles: stores.tiles }, log, size),
     clock,
     logger,
     metrics,

@@ -8,6 +8,7 @@ import type { AlarmStore } from '@weir/hub/store/alarm-store.ts';
 import type { AuditStore } from '@weir/hub/store/audit-store.ts';
 import { createAlarmStore } from '@weir/hub/store/postgres/alarm-store.ts';
 import { createAuditStore } from '@weir/hub/store/postgres/audit-store.ts';
+import { createTileStore } from '@weir/hub/store/postgres/tile-store.ts';
 import type { Pool } from '@weir/hub/store/postgres/pool.ts';
 import { receiptKeyName } from '@weir/shared/audit/tlog/names.ts';
 import { COSIGNATURE_V1, createNoteSigner, type NoteSigner, parseVkey } from '@weir/shared/audit/tlog/note.ts';
@@ -43,6 +44,7 @@ export function newReceiptKey(): NoteSigner {
 export function hubLedger(pool: Pool, spokes: readonly SigningSpoke[], change: Partial<IngestParts> = {}): HubLedger {
   const store = createAuditStore(pool);
   const alarms = createAlarmStore(pool);
+  const tiles = createTileStore(pool);
   const receiptKey = newReceiptKey();
   const replica = (different: Partial<IngestParts> = {}): Ingest =>
     createIngest({
@@ -52,7 +54,7 @@ export function hubLedger(pool: Pool, spokes: readonly SigningSpoke[], change: P
       enrolledKey: async ({ unit, spoke }) =>
         spokes.find((each) => each.unit === unit && each.spoke === spoke)?.publicKey,
       receiptKey,
-      rootAt: (log, size) => pastRoot(store, log, size),
+      rootAt: (log, size) => pastRoot({ store, tiles }, log, size),
       clock: systemClock,
       logger: quiet,
       metrics: uncounted,

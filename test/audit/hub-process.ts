@@ -11,6 +11,7 @@ import { systemRandom } from '@weir/hub/io/system-random.ts';
 import { auditService } from '@weir/hub/rpc/audit-service.ts';
 import { createAlarmStore } from '@weir/hub/store/postgres/alarm-store.ts';
 import { createAuditStore } from '@weir/hub/store/postgres/audit-store.ts';
+import { createTileStore } from '@weir/hub/store/postgres/tile-store.ts';
 import { createPool } from '@weir/hub/store/postgres/pool.ts';
 import { AuditService } from '@weir/proto/weir/audit/v1/audit_pb.ts';
 import { receiptKeyName } from '@weir/shared/audit/tlog/names.ts';
@@ -44,7 +45,7 @@ const ingest = createIngest({
     return key === undefined ? undefined : Buffer.from(key, 'hex');
   },
   receiptKey: createNoteSigner(receiptKeyName('trial'), createPrivateKey(input.receiptKey), COSIGNATURE_V1),
-  rootAt: (log, size) => pastRoot(store, log, size),
+  rootAt: (log, size) => pastRoot({ store, tiles: createTileStore(pool) }, log, size),
   clock: systemClock,
   logger: quiet,
   metrics: uncounted,

@@ -3,9 +3,13 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
+import { pastRoot } from '@weir/hub/audit/past-root.ts';
+import { makeTiles } from '@weir/hub/audit/tile-job.ts';
+import { createTileStore } from '@weir/hub/store/postgres/tile-store.ts';
 import { cosignCheckpoint } from '@weir/shared/audit/tlog/checkpoint.ts';
 import { bindLogKey } from '@weir/shared/audit/tlog/log-binding.ts';
-import { testPostgres } from '../hub/database.ts';
+import { quiet, testPostgres } from '../hub/database.ts';
+import { uncounted } from './doubles.ts';
 import { type HubLedger, hubLedger, newReceiptKey, senderOf, storedRows } from './hub-ledger.ts';
 import { type SigningLog, type SigningSpoke, signingSpoke, WORKSPACE } from './signing-spoke.ts';
 
@@ -110,6 +114,22 @@ test('another root for as many rows is a fork, with both signed heads as evidenc
     assert.ok(answer.kind === 'nack' && answer.code === 'closed' && answer.detail === 'fork');
     assert.equal(await stateOf(hub, log), 'closed fork 10');
   }
+});
+
+test('the root of any earlier size is known, with tiles and without', async () => {
+  const { hub, log } = await fresh();
+  await hub.open(log);
+  log.add(700);
+  for (let from = 0; from < 700; from += 100) await hub.upload(log, from, from + 100);
+  const tiles = createTileStore(hub.pool);
+  const sizes = [0, 1, 2, 255, 256, 257, 511, 512, 513, 699, 700];
+  for (const made of [false, true]) {
+    if (made) await makeTiles({ store: hub.store, tiles, logger: quiet, metrics: uncounted }, signal);
+    for (const size of sizes) {
+      assert.deepEqual(await pastRoot({ store: hub.store, tiles }, log.id, size), log.root(size), `${made} ${size}`);
+    }
+  }
+  await assert.rejects(pastRoot({ store: hub.store, tiles }, log.id, 701), { code: 'not_found' });
 });
 
 test('a log that went back to an earlier state is a rollback', async () => {
