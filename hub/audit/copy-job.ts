@@ -42,7 +42,6 @@ export interface CopyJobParts {
 /** One turn over all logs that the copy lacks something of. A log that fails is told and does not hold up the others. */
 export async function copyLogs(parts: CopyJobParts, signal: AbortSignal): Promise<void> {
   const { copies, target, clock, logger, metrics } = parts;
-  const labels = { target: target.kind };
   const started = clock.monotonicMs();
   for (let after = ''; !signal.aborted; ) {
     const receiptBeforeMs = clock.nowMs() - COPY_LIMITS.receiptEveryMs;
@@ -63,8 +62,12 @@ export async function copyLogs(parts: CopyJobParts, signal: AbortSignal): Promis
     if (logs.length < COPY_LIMITS.logs) break;
     after = logs.at(-1) ?? '';
   }
-  metrics.gauge('weir_hub_audit_copy_unverified_rows', await copies.unverified(target.name), labels);
-  metrics.observe('weir_hub_audit_copy_seconds', (clock.monotonicMs() - started) / 1000, labels);
+  metrics.gauge('weir_hub_audit_copy_unverified_rows', await copies.unverified(target.name), {
+    target: target.kind,
+  });
+  metrics.observe('weir_hub_audit_copy_seconds', (clock.monotonicMs() - started) / 1000, {
+    target: target.kind,
+  });
 }
 
 /** Brings one log up to where the hub has it, as far as there are tiles. Throws `integrity` for rows that do not fit their root. */

@@ -24,6 +24,12 @@ export interface CopyTarget {
 
   /** Names directly below a folder (`logs`), sorted. */
   list(folder: string): Promise<readonly string[]>;
+
+  /**
+   * The same copy with every object that is there for good as it was written first, whatever was put over it since; undefined
+   * where the target has only one version of each object.
+   */
+  asFirstWritten(): Pick<CopyTarget, 'name' | 'read' | 'list'> | undefined;
 }
 
 export const COPY_KINDS = ['folder', 's3'] as const;
@@ -42,6 +48,13 @@ export function copyPath(log: string, path: string): string {
 /** Ids of all logs in a copy. */
 export function logsIn(target: Pick<CopyTarget, 'list'>): Promise<readonly string[]> {
   return target.list(LOGS);
+}
+
+/** Whether `replace` writes an object of this path: what grows, and what may be told anew. */
+export function isReplaced(path: string): boolean {
+  return (
+    path.includes('.p/') || path.endsWith(`/${COPY_OBJECTS.checkpoint}`) || path.endsWith(`/${COPY_OBJECTS.closed}`)
+  );
 }
 
 /** Objects of a log beside its tiles and bundles. */

@@ -75,7 +75,8 @@ export async function* restore(
   for (const [log, targets] of [...holders].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
     const faults: string[] = [];
     let last: RestoreStep = { log, rows: 0, total: 0, added: 0, done: false, fault: '' };
-    for (const target of targets) {
+    for (const target of targets.flatMap((each) => [each, each.asFirstWritten()])) {
+      if (target === undefined) continue;
       try {
         for await (const step of restoreLog(parts, target, log, options)) {
           last = step;
@@ -85,10 +86,12 @@ export async function* restore(
         faults.length = 0;
         break;
       } catch (thrown) {
-        faults.push(targets.length > 1 ? `${target.name}: ${describeThrown(thrown)}` : describeThrown(thrown));
+        const why = describeThrown(thrown);
+        parts.logger.error({ log, target: target.name, error: why }, 'a log could not be restored from a copy');
+        faults.push(targets.length > 1 ? `${target.name}: ${why}` : why);
       }
     }
-    yield { ...last, done: true, fault: faults.join('; ') };
+    yield { ...last, done: true, fault: [...new Set(faults)].join('; ') };
   }
 }
 
@@ -98,9 +101,11 @@ interface CopiedEnd {
   readonly receipt: Buffer;
 }
 
+type Copy = Pick<CopyTarget, 'name' | 'read' | 'list'>;
+
 async function* restoreLog(
   parts: RestoreParts,
-  target: CopyTarget,
+  target: Copy,
   log: string,
   { lookOnly }: { readonly lookOnly: boolean },
 ): AsyncGenerator<RestoreStep> {
@@ -134,7 +139,7 @@ async function* restoreLog(
 }
 
 /** What a copy says of a log, each part checked. Throws naming the object that is wrong. */
-async function openCopy(parts: RestoreParts, target: CopyTarget, log: string) {
+async function openCopy(parts: RestoreParts, target: Copy, log: string) {
   const { workspace, hubKey } = parts;
   const id = parseLogId(log);
   if (id === undefined) throw new WeirError('integrity', `logs/${log} is no log`);
@@ -186,7 +191,7 @@ async function openCopy(parts: RestoreParts, target: CopyTarget, log: string) {
   return { who, key, ends, tiles, node, closed };
 }
 
-async function closeReason(target: CopyTarget, log: string): Promise<CloseReason | undefined> {
+async function closeReason(target: Copy, log: string): Promise<CloseReason | undefined> {
   const text = await target.read(copyPath(log, COPY_OBJECTS.closed));
   if (text === undefined) return undefined;
   return named(copyPath(log, COPY_OBJECTS.closed), () => {

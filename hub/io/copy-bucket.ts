@@ -5,7 +5,7 @@ import { hash } from 'node:crypto';
 import { S3mini, S3NetworkError, S3ServiceError } from 's3mini';
 import { WeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
-import { type CopyTarget, OBJECT_BYTES_MAX } from '../audit/copy-target.ts';
+import { type CopyTarget, isReplaced, OBJECT_BYTES_MAX } from '../audit/copy-target.ts';
 
 export interface BucketOptions {
   /** URL of the service without the bucket, such as `https://objects.example.org`; addressed path-style. */
@@ -26,6 +26,8 @@ export interface BucketOptions {
 const REQUEST_TIMEOUT_MS = 60_000;
 const DAY_MS = 86_400_000;
 const NAMES_MAX = 100_000;
+/** Answers to a write that must be the first: it is not, somebody writes at the same time, or it was marked as deleted. */
+const EXISTS = new Set([412, 409, 405]);
 const COMPLIANCE = 'COMPLIANCE';
 
 type Headers = Readonly<Record<string, string>>;
@@ -42,10 +44,11 @@ export function createBucketTarget(options: BucketOptions): CopyTarget {
   });
   let told = false;
 
-  async function get(object: string): Promise<Buffer | undefined> {
+  async function get(object: string, version?: string): Promise<Buffer | undefined> {
+    const query = version === undefined ? {} : { versionId: version };
     let response: Response;
     try {
-      response = await s3.getObjectRaw(`${prefix}${object}`);
+      response = await s3.getObjectRaw(`${prefix}${object}`, true, 0, undefined, query);
     } catch (thrown) {
       if (thrown instanceof S3ServiceError && thrown.status === 404 && thrown.serviceCode !== 'NoSuchBucket') {
         return undefined;
@@ -63,6 +66,19 @@ export function createBucketTarget(options: BucketOptions): CopyTarget {
     }
   }
 
+  /** A lock holds a version; newer ones, and marks of deletion, can be put over it. */
+  async function getFirst(object: string): Promise<Buffer | undefined> {
+    let versions: Awaited<ReturnType<S3mini['listObjectVersions']>>;
+    try {
+      versions = await s3.listObjectVersions(`${prefix}${object}`);
+    } catch (thrown) {
+      throw troubled(thrown, `the versions of ${object} cannot be listed`);
+    }
+    // Services list the newest version first.
+    const first = versions?.findLast(({ IsDeleteMarker }) => IsDeleteMarker !== true);
+    return first?.VersionId === undefined ? undefined : get(object, first.VersionId);
+  }
+
   async function put(object: string, bytes: Uint8Array, headers: Headers): Promise<void> {
     // The signature does not cover the body; this checksum does, and the headers are signed.
     const checksum = { 'x-amz-checksum-sha256': hash('sha256', bytes, 'base64') };
@@ -76,7 +92,7 @@ export function createBucketTarget(options: BucketOptions): CopyTarget {
       await put(object, bytes, { ...headers, 'if-none-match': '*' });
       return true;
     } catch (thrown) {
-      if (thrown instanceof S3ServiceError && (thrown.status === 412 || thrown.status === 409)) return false;
+      if (thrown instanceof S3ServiceError && EXISTS.has(thrown.status)) return false;
       throw thrown;
     }
   }
@@ -123,11 +139,12 @@ export function createBucketTarget(options: BucketOptions): CopyTarget {
       }
     }
     const held = await get(object);
-    if (held === undefined) throw wrong(object, 'is not there after it was written');
-    if (!held.equals(bytes)) throw wrong(object, 'is in the copy with other bytes');
-    if (await isLocked(object)) return;
-    // Written when the bucket had no lock, or by a service that writes first and locks then: a version with a lock goes over it.
-    if (!(await lockWhileWriting(object, (headers) => put(object, bytes, headers)))) return;
+    if (held !== undefined && !held.equals(bytes)) throw wrong(object, 'is in the copy with other bytes');
+    if (held !== undefined && (await isLocked(object))) return;
+    // Written when the bucket had no lock, by a service that writes first and locks then, or marked as deleted since: a
+    // version with a lock goes over it.
+    const locks = await lockWhileWriting(object, (headers) => put(object, bytes, headers));
+    if (!locks && held !== undefined) return;
     if ((await get(object))?.equals(bytes) !== true) throw wrong(object, 'does not read back as it was written');
     if (await isLocked(object)) return;
     if (!allowUnlocked) throw unlocked();
@@ -154,11 +171,23 @@ export function createBucketTarget(options: BucketOptions): CopyTarget {
     });
   }
 
+  const name = `s3:${base.host}/${bucket}/${prefix}`;
+  async function list(folder: string): Promise<readonly string[]> {
+    const below = `${prefix}${folder}/`;
+    try {
+      const found = await s3.listObjects('/', below, NAMES_MAX, { delimiter: '/' });
+      const names = (found ?? []).map(({ Key }) => Key.slice(below.length).replace(/\/$/, ''));
+      return [...new Set(names)].filter((each) => each !== '').toSorted();
+    } catch (thrown) {
+      throw troubled(thrown, `${folder} cannot be listed`);
+    }
+  }
+
   return {
-    name: `s3:${base.host}/${bucket}/${prefix}`,
+    name,
     kind: 's3',
     keep,
-    read: get,
+    read: (object) => get(object),
     async replace(object, bytes) {
       try {
         await put(object, bytes, {});
@@ -175,16 +204,12 @@ export function createBucketTarget(options: BucketOptions): CopyTarget {
         throw troubled(thrown, `${object} cannot be removed`);
       }
     },
-    async list(folder) {
-      const below = `${prefix}${folder}/`;
-      try {
-        const found = await s3.listObjects('/', below, NAMES_MAX, { delimiter: '/' });
-        const names = (found ?? []).map(({ Key }) => Key.slice(below.length).replace(/\/$/, ''));
-        return [...new Set(names)].filter((name) => name !== '').toSorted();
-      } catch (thrown) {
-        throw troubled(thrown, `${folder} cannot be listed`);
-      }
-    },
+    list,
+    asFirstWritten: () => ({
+      name: `${name} as first written`,
+      list,
+      read: (object) => (isReplaced(object) ? get(object) : getFirst(object)),
+    }),
   };
 }
 

@@ -74,6 +74,7 @@ export async function createFolderTarget(path: string): Promise<CopyTarget> {
     async remove(object) {
       await rm(join(root, object), { force: true });
     },
+    asFirstWritten: () => undefined,
     async list(folder) {
       try {
         const names = await readdir(join(root, folder));

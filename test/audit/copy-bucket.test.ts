@@ -97,7 +97,9 @@ test('a log in a bucket: verified, restored, and its objects cannot be deleted',
   assert.deepEqual(await ledgerOf(empty), await ledgerOf(hub));
 });
 
-test('an object that somebody wrote over is found', { timeout: 700_000 }, async (t) => {
+test('what somebody wrote over or marked as deleted is found, and restored from under it', {
+  timeout: 700_000,
+}, async (t) => {
   const at = await ground(t, { lock: true });
   if (at === undefined) return;
   const { client, target } = at;
@@ -106,13 +108,19 @@ test('an object that somebody wrote over is found', { timeout: 700_000 }, async 
   await copy(hub, target);
   const object = `logs/${LOG}/tile/entries/001`;
   await client.putObject(`${PREFIX}${object}`, 'other rows');
-  const empty = await startHub(server, hub.signers);
-  const [last] = (await restoreAll(empty, [target])).slice(-1);
-  assert.match(last?.fault ?? '', /tile\/entries\/001/);
-  assert.deepEqual((await empty.pool.query('SELECT 1 FROM audit_rows')).rows, []);
-  // Nor is it taken for the same object by a copy that begins again.
+  // It is not taken for the same object by a copy that begins again.
   await hub.pool.query('DELETE FROM audit_copies');
   await assert.rejects(copyLog(copyParts(hub, target), LOG), /tile\/entries\/001 is in the copy with other bytes/);
+  await client.deleteObject(`${PREFIX}logs/${LOG}/tile/0/000`);
+  assert.equal(await target.read(`logs/${LOG}/tile/0/000`), undefined);
+
+  // A target that keeps no versions has nothing to offer but the fault.
+  const empty = await startHub(server, hub.signers);
+  const [last] = (await restoreAll(empty, [{ ...target, asFirstWritten: () => undefined }])).slice(-1);
+  assert.match(last?.fault ?? '', /tile\/0\/000 is missing|tile\/entries\/001/);
+  assert.deepEqual((await empty.pool.query('SELECT 1 FROM audit_rows')).rows, []);
+  assert.equal((await restoreAll(empty, [target])).at(-1)?.fault, '');
+  assert.deepEqual(await ledgerOf(empty), await ledgerOf(hub));
 });
 
 test('a bucket without object lock is refused, or used loudly', { timeout: 700_000 }, async (t) => {
