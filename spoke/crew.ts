@@ -22,6 +22,8 @@ export interface WorkerStatus {
   readonly pid: number;
   /** Of the bundle that it enforces, null while there is none. */
   readonly bundle: Digest | null;
+  /** Files of its logs are damaged, and nobody has accepted that. */
+  readonly damaged: boolean;
   /** Its open log first. */
   readonly logs: readonly LogStatus[];
 }

@@ -183,12 +183,18 @@ export async function startLead(options: LeadOptions): Promise<Lead> {
       return isReady(await statuses());
     }
 
+    /** Outside of block mode, or by a signed setting, damage to the audit keeps nobody from being served. */
+    function servesDamaged(): boolean {
+      const settings = holder.current()?.settings;
+      return settings !== undefined && (settings.mode !== 'block' || settings.audit?.on_damage === 'continue');
+    }
+
     function isReady(workers: readonly WorkerStatus[]): boolean {
       return (
         holder.current() !== null &&
         crew.state().failing.length === 0 &&
         workers.length > 0 &&
-        workers.every(({ logs }) => logs[0]?.healthy === true)
+        workers.every(({ logs, damaged }) => logs[0]?.healthy === true && (!damaged || servesDamaged()))
       );
     }
 
@@ -198,8 +204,8 @@ export async function startLead(options: LeadOptions): Promise<Lead> {
       random,
       heard,
       async status() {
-        const serving = (await statuses()).flatMap((worker) => worker.logs);
-        const logs = [...serving, ...retired.status()];
+        const serving = await statuses();
+        const logs = [...serving.flatMap((worker) => worker.logs), ...retired.status()];
         return {
           active: activeOffer(),
           mode: holder.current()?.settings.mode ?? 'block',
@@ -210,7 +216,7 @@ export async function startLead(options: LeadOptions): Promise<Lead> {
           site: config.site,
           logs,
           nack,
-          spoolHealthy: serving.every(({ healthy }) => healthy),
+          spoolHealthy: serving.every((worker) => worker.logs[0]?.healthy === true),
         };
       },
     });
@@ -231,7 +237,7 @@ export async function startLead(options: LeadOptions): Promise<Lead> {
           hub_heard: hubTime === undefined ? null : new Date(hubTime.signedS * 1000).toISOString(),
           bundle: activeOffer(),
           nack,
-          log: together(logs),
+          log: together(logs, workers),
           workers: { ...crew.state(), serving: workers },
           certificate_expires: new Date(identity.not_after_ms).toISOString(),
           registries: adapters
@@ -353,14 +359,14 @@ export async function startLead(options: LeadOptions): Promise<Lead> {
 }
 
 /** Several logs as one line of a status: positions add up, and one that cannot be written makes all unhealthy. */
-function together(logs: readonly LogStatus[]): object {
+function together(logs: readonly LogStatus[], workers: readonly WorkerStatus[]): object {
   const sum = (of: (log: LogStatus) => number): number => logs.reduce((total, log) => total + of(log), 0);
   const troubled = logs.find(({ upload }) => upload.trouble !== '') ?? logs[0];
   return {
     log: logs[0]?.log ?? '',
     nextIndex: sum(({ nextIndex }) => nextIndex),
     acknowledged: sum(({ acknowledged }) => acknowledged),
-    healthy: logs.length > 0 && logs.every(({ healthy }) => healthy),
+    healthy: workers.length > 0 && workers.every((worker) => worker.logs[0]?.healthy === true),
     upload: troubled?.upload ?? null,
     each: logs,
   };

@@ -10,7 +10,7 @@ import { asWeirError, WeirError } from '@weir/shared/errors/weir-error.ts';
 import { createArtifactRoute } from './pipeline/artifact-route.ts';
 import type { Answer, Exchange, KnownExchange } from './pipeline/exchange.ts';
 import { createMetadataRoute } from './pipeline/metadata-route.ts';
-import type { ActivePolicy, PipelinePorts, ReplyPort } from './pipeline/ports.ts';
+import type { ActivePolicy, Artifact, PipelinePorts, ReplyPort } from './pipeline/ports.ts';
 import { draftRow } from './pipeline/record.ts';
 import { refusalContext, refusedByError, refusedByHost, type Named } from './pipeline/refuse.ts';
 import { createRepeats } from './pipeline/repeats.ts';
@@ -18,6 +18,8 @@ import { createServiceRoute } from './pipeline/service-route.ts';
 import { createUnrecorded } from './pipeline/unrecorded.ts';
 import type { RowTemplate } from './audit/row-template.ts';
 import type { Adapter, Route } from './registries/adapter.ts';
+import { byteRangeOf } from './response/byte-range.ts';
+import { RECEIPT_HEADER, receiptHeader, type Recorded } from './response/receipt-header.ts';
 import { refusalOfAuthentication, refusalOfError, refusalOfRoute } from './response/refusal.ts';
 import { parseTarget } from './request/parse-target.ts';
 
@@ -48,10 +50,11 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
 
   return async function handle(request, reply) {
     // Asked before in the same words, and nothing has changed since: the same answer, a row of its own.
-    if (await repeats.answer(request, reply)) return;
+    const policy = ports.policy();
+    const barred = isBarred(policy);
+    if (!barred && (await repeats.answer(request, reply))) return;
     // request: what is asked?
     const { exchange, mounted } = begin(ports, request);
-    const policy = ports.policy();
     // identity: who asks?
     const who = policy?.authenticator.authenticate(
       exchange.target.headers['authorization'],
@@ -63,6 +66,8 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
     let known: KnownExchange | undefined;
     if (policy === undefined) {
       answer = withoutPolicy(ports, exchange);
+    } else if (barred) {
+      answer = withDamage(ports, exchange, policy);
     } else if (exchange.route.kind === 'refused') {
       const refusal = refusalOfRoute(
         exchange.route,
@@ -88,11 +93,18 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
       answer = await decide(known, request);
     }
     // audit: written down before anything leaves.
-    const { answer: recorded, row } = await record(exchange, answer, actor, policy);
+    const { answer: recorded, row, at } = await record(exchange, answer, actor, policy);
     if (known !== undefined && row !== undefined) repeats.keep(request, known, recorded, row);
     // response: in the client's own dialect.
-    await respond(exchange, recorded, actor, policy, reply);
+    await respond(exchange, recorded, at, actor, policy, reply);
   };
+
+  /** In block nothing is served beside a damaged audit until somebody has looked at it, or the signed settings go on. */
+  function isBarred(policy: ActivePolicy | undefined): boolean {
+    if (!ports.log.damaged() || policy === undefined) return false;
+    const { mode, audit } = policy.settings;
+    return mode === 'block' && audit?.on_damage !== 'continue';
+  }
 
   /** Evidence and decision for each kind of route; trouble on the way is an answer too. */
   async function decide(exchange: KnownExchange, request: IncomingRequest): Promise<Answer> {
@@ -128,12 +140,16 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
     answer: Answer,
     actor: { readonly id: string; readonly kind: string; readonly pseudonym?: string },
     policy: ActivePolicy | undefined,
-  ): Promise<{ readonly answer: Answer; readonly row: RowTemplate | undefined }> {
+  ): Promise<{
+    readonly answer: Answer;
+    readonly row: RowTemplate | undefined;
+    readonly at: Recorded | undefined;
+  }> {
     const mode: Mode = policy?.settings.mode ?? 'block';
     const row = draftRow(ports, exchange, answer, actor, { digest: policy?.digest ?? '', mode }, statusOf(answer));
     try {
       const template = ports.log.template(row);
-      await ports.log.appendTo(template, row);
+      const at = await ports.log.appendTo(template, row);
       unrecorded.recorded();
       ports.metrics.count('weir_spoke_decisions_total', {
         outcome: row.outcome,
@@ -141,7 +157,7 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
         registry: row.request.registry,
       });
       ports.metrics.observe('weir_spoke_decision_seconds', row.duration_us / 1e6, { route: row.request.route });
-      return { answer, row: template };
+      return { answer, row: template, at };
     } catch (thrown) {
       const error = asWeirError(thrown, 'spool_failed', 'the decision could not be recorded');
       ports.metrics.count('weir_spoke_rows_unrecorded_total', { mode });
@@ -150,7 +166,7 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
         { request: exchange.id, code: error.code, error: thrown, mode },
         'a row could not be made durable',
       );
-      if (mode !== 'block') return { answer, row: undefined };
+      if (mode !== 'block') return { answer, row: undefined, at: undefined };
       if (answer.reply.kind === 'artifact') answer.reply.artifact.source.release();
       const told = new WeirError('spool_failed', 'this decision cannot be recorded, so nothing is let through', {
         cause: error,
@@ -158,23 +174,26 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
       });
       const refusal = refusalOfError(told, refusalContext(ports.facts, exchange, undefined, policy?.digest ?? ''));
       const refused = refusedByHost(exchange, refusal, 'spool', 'spool_failed', answer.action);
-      return { answer: { ...refused, coded: false }, row: undefined };
+      return { answer: { ...refused, coded: false }, row: undefined, at: undefined };
     }
   }
 
   async function respond(
     exchange: Exchange,
     answer: Answer,
+    at: Recorded | undefined,
     actor: { readonly id: string; readonly kind: string },
     policy: ActivePolicy | undefined,
     reply: ReplyPort,
   ): Promise<void> {
+    const receipt = receiptOf(exchange.route, at);
     if (answer.reply.kind === 'bytes') {
       const { status, reasonPhrase, headers, body } = answer.reply.reply;
-      reply.sendBuffer(status, reasonPhrase, headers.flat(), body, answer.reply.range);
+      reply.sendBuffer(status, reasonPhrase, [...headers.flat(), ...receipt], body, answer.reply.range);
       return;
     }
-    const { artifact, headers, range } = answer.reply;
+    const { artifact, range } = answer.reply;
+    const headers = [...answer.reply.headers, ...receipt];
     if (artifact.bytes !== null) {
       reply.sendBuffer(200, 'OK', headers, artifact.bytes, range);
       artifact.source.release();
@@ -193,7 +212,7 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
       policy?.digest ?? '',
       answer.action,
     );
-    const { answer: recorded } = await record(
+    const { answer: recorded, at: second } = await record(
       late,
       { ...failure, purl: answer.purl, file: answer.file },
       actor,
@@ -201,7 +220,7 @@ export function createPipeline(ports: PipelinePorts): Pipeline {
     );
     if (!sent.headSent && recorded.reply.kind === 'bytes') {
       const { status, reasonPhrase, headers: lines, body } = recorded.reply.reply;
-      reply.sendBuffer(status, reasonPhrase, lines.flat(), body);
+      reply.sendBuffer(status, reasonPhrase, [...lines.flat(), ...receiptOf(exchange.route, second)], body);
     }
   }
 }
@@ -248,6 +267,17 @@ function withoutPolicy(ports: PipelinePorts, exchange: Exchange): Answer {
   return refusedByHost(exchange, refusal, 'bundle', 'no_policy', actionOf(exchange.route));
 }
 
+function withDamage(ports: PipelinePorts, exchange: Exchange, policy: ActivePolicy): Answer {
+  const error = new WeirError('spool_failed', "this spoke's audit files are damaged and nobody has accepted that yet", {
+    next: 'ask its operator: `weir audit accept-damage` shows the damage and lets the spoke go on',
+  });
+  const refusal = refusalOfError(
+    error,
+    refusalContext(ports.facts, exchange, subjectOf(exchange.route), policy.digest),
+  );
+  return refusedByHost(exchange, refusal, 'spool', 'audit_damaged', actionOf(exchange.route));
+}
+
 function actionOf(route: Route): Answer['action'] {
   switch (route.kind) {
     case 'artifact':
@@ -268,6 +298,22 @@ function subjectOf(route: Route): Named | undefined {
   return route.kind === 'metadata' ? { ...route.name, version: '' } : undefined;
 }
 
-function statusOf(answer: Answer): number {
-  return answer.reply.kind === 'bytes' ? answer.reply.reply.status : 200;
+/** As it will be sent: a part, or none, of what a client asks a part of. */
+function statusOf({ reply }: Answer): number {
+  const [status, size] =
+    reply.kind === 'bytes' ? [reply.reply.status, reply.reply.body.length] : [200, sizeOf(reply.artifact)];
+  if (status !== 200 || reply.range === undefined || size === null) return status;
+  return STATUS_OF_RANGE[byteRangeOf(reply.range, size).kind];
+}
+
+const STATUS_OF_RANGE = { whole: 200, part: 206, unsatisfiable: 416 } as const;
+
+function sizeOf({ bytes, source }: Artifact): number | null {
+  return bytes === null ? source.size : bytes.length;
+}
+
+/** Every answer about an artifact says where its row stands. */
+function receiptOf({ kind }: Route, at: Recorded | undefined): readonly string[] {
+  if (at === undefined || (kind !== 'artifact' && kind !== 'sidecar')) return [];
+  return [RECEIPT_HEADER, receiptHeader(at)];
 }

@@ -263,6 +263,7 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
           name,
           pid: process.pid,
           bundle: policy.current()?.digest ?? null,
+          damaged: log.damaged(),
           logs: log.status(),
         });
       },

@@ -16,6 +16,7 @@ import type { RowConstants, RowTemplate, RowValues } from '../audit/row-template
 import type { VerdictCache } from '../decision/verdict-cache.ts';
 import type { IntelIndex } from '../evidence/intel-index.ts';
 import type { Authenticator } from '../identity/authenticate.ts';
+import type { Recorded } from '../response/receipt-header.ts';
 import type { Adapter, MetadataDocument, ReleaseFile, Releases, UpstreamRequest } from '../registries/adapter.ts';
 
 /** Everything a request takes from the active bundle; a request keeps the one it began with. */
@@ -104,11 +105,13 @@ export interface ArtifactPort {
 /** The audit log; whatever is appended resolves once it is durable. */
 export interface AuditPort {
   /** @throws WeirError `spool_failed` or `resource_exhausted` */
-  append(row: RowDraft): Promise<unknown>;
+  append(row: RowDraft): Promise<Recorded>;
   /** Prepares rows that differ in nothing but their values. @throws WeirError `invalid_argument` */
   template(constants: RowConstants): RowTemplate;
   /** Same errors as `append`. */
-  appendTo(template: RowTemplate, values: RowValues): Promise<unknown>;
+  appendTo(template: RowTemplate, values: RowValues): Promise<Recorded>;
+  /** Its files are not what was written, and nobody has accepted that yet. */
+  damaged(): boolean;
 }
 
 export interface SpokeFacts {

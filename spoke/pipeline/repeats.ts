@@ -7,6 +7,7 @@ import { LRUCache } from 'lru-cache';
 import type { Principal } from '@weir/shared/domain/principal.ts';
 import type { Staleness } from '@weir/shared/policy/host-reasons.ts';
 import type { RowTemplate } from '../audit/row-template.ts';
+import { RECEIPT_HEADER, receiptHeader, type Recorded } from '../response/receipt-header.ts';
 import type { Answer, KnownExchange, Reply, Standing } from './exchange.ts';
 import type { ActivePolicy, PipelinePorts, RangeRequest, ReplyPort } from './ports.ts';
 
@@ -42,6 +43,8 @@ interface Repeat {
   readonly headers: readonly string[];
   /** Where in `headers` the row's id stands, -1 when nowhere. */
   readonly idAt: number;
+  /** Where in `headers` the receipt goes, -1 when there is none. */
+  readonly receiptAt: number;
   readonly range: RangeRequest | undefined;
 }
 
@@ -76,8 +79,9 @@ export function createRepeats(ports: PipelinePorts): Repeats {
       const { repeat, body } = found;
       const id = ports.random.uuid();
       const durationUs = Math.max(0, Math.round((ports.clock.monotonicMs() - startedMs) * 1000));
+      let at: Recorded;
       try {
-        await ports.log.appendTo(repeat.row, {
+        at = await ports.log.appendTo(repeat.row, {
           id,
           time: new Date(atMs).toISOString(),
           duration_us: durationUs,
@@ -91,7 +95,9 @@ export function createRepeats(ports: PipelinePorts): Repeats {
       const { outcome, level, registry } = repeat.labels;
       ports.metrics.count('weir_spoke_decisions_total', { outcome, level, registry });
       ports.metrics.observe('weir_spoke_decision_seconds', durationUs / 1e6, { route: repeat.route });
-      const headers = repeat.idAt === -1 ? repeat.headers : repeat.headers.with(repeat.idAt, id);
+      const headers = [...repeat.headers];
+      if (repeat.idAt !== -1) headers[repeat.idAt] = id;
+      if (repeat.receiptAt !== -1) headers[repeat.receiptAt] = receiptHeader(at);
       reply.sendBuffer(repeat.status, repeat.reason, headers, body, repeat.range);
       return true;
     },
@@ -101,7 +107,10 @@ export function createRepeats(ports: PipelinePorts): Repeats {
       if (standing === undefined || answer.coded || exchange.trace !== '') return;
       const text = textOf(request);
       if (text.length > REPEAT_LIMITS.requestChars) return;
-      const { status, reason, headers, range } = headOf(reply);
+      const { status, reason, headers: sent, range } = headOf(reply);
+      const { kind } = exchange.route;
+      const receipted = kind === 'artifact' || kind === 'sidecar';
+      const headers = receipted ? [...sent, RECEIPT_HEADER, ''] : sent;
       let repeats = byPolicy.get(exchange.policy);
       if (repeats === undefined) {
         repeats = new LRUCache<string, Repeat>({
@@ -117,11 +126,12 @@ export function createRepeats(ports: PipelinePorts): Repeats {
         standing,
         row,
         labels: { outcome: answer.outcome, level: answer.level, registry: exchange.adapter.id },
-        route: exchange.route.kind,
+        route: kind,
         status,
         reason,
         headers,
         idAt: headers.indexOf(exchange.id),
+        receiptAt: receipted ? headers.length - 1 : -1,
         range,
       });
     },

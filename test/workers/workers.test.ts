@@ -13,24 +13,28 @@ import { makeSpokeHome } from '../bench/spoke-home.ts';
 import { until } from '../federation/local-federation.ts';
 import { ask, startLoad, type Received, type Target } from '../kill/load.ts';
 import { type NpmIndex, startNpmIndex } from '../upstreams/npm-index.ts';
-import { sampleNpmPackages, SAMPLES } from '../upstreams/sample-packages.ts';
+import { type PypiIndex, startPypiIndex } from '../upstreams/pypi-index.ts';
+import { sampleNpmPackages, SAMPLES, samplePythonReleases } from '../upstreams/sample-packages.ts';
 import { logsOnDisk, type LogOnDisk } from './rows-on-disk.ts';
 import { type SpokeInProcesses, startSpokeInProcesses } from './spoke-in-processes.ts';
 
 let npm: NpmIndex;
+let pypi: PypiIndex;
 const scratch = mkdtempSync(join(tmpdir(), 'weir-workers-'));
 
 before(async () => {
   npm = await startNpmIndex({ packages: sampleNpmPackages(new Date()) });
+  pypi = await startPypiIndex({ releases: samplePythonReleases(new Date()) });
 });
 after(async () => {
   await npm.close();
+  await pypi.close();
   rmSync(scratch, { recursive: true, force: true });
 });
 
 async function newHome(name: string): Promise<string> {
   const home = join(scratch, name);
-  await makeSpokeHome(home, { npm: npm.origin });
+  await makeSpokeHome(home, { npm: npm.origin, pypi: pypi.indexUrl });
   return home;
 }
 
@@ -135,6 +139,50 @@ test('workers share one port and one cache, and each has a log of its own', asyn
       ['counters', 'spoke_stopped'],
     );
   }
+});
+
+test('every answer about an artifact says where its row stands, and the row says what was sent', async () => {
+  const home = await newHome('receipts');
+  await using spoke = await startSpokeInProcesses(home, 2);
+  const page = await (await fetch(`${spoke.registry}/pypi/simple/${SAMPLES.plain}/`)).text();
+  const wheel = new URL(/href="([^"#]*\.whl)/.exec(page)?.[1] ?? '', `${spoke.registry}/pypi/simple/${SAMPLES.plain}/`);
+  const told: { readonly receipt: string; readonly status: number }[] = [];
+  for (const url of [artifact(spoke).url, refused(spoke).url, wheel.href]) {
+    const get = async (init: RequestInit = {}): Promise<Response> => {
+      const response = await fetch(url, init);
+      await response.arrayBuffer();
+      told.push({ receipt: response.headers.get('weir-receipt') ?? '', status: response.status });
+      return response;
+    };
+    const first = await get();
+    const etag = (await get()).headers.get('etag') ?? '';
+    // From the third on they are repeats.
+    for (let i = 0; i < 8; i += 1) await get();
+    await get({ method: 'HEAD' });
+    if (first.status === 403) continue;
+    assert.equal((await get({ headers: { range: 'bytes=0-9' } })).status, 206);
+    assert.equal((await get({ headers: { range: 'bytes=99999999-' } })).status, 416);
+    assert.equal((await get({ headers: { 'if-none-match': etag } })).status, 304);
+  }
+  const other = await fetch(`${spoke.registry}/npm/${SAMPLES.plain}`);
+  assert.equal(other.headers.get('weir-receipt'), null, 'an index document is no artifact');
+  assert.equal(await spoke.stop(), 0);
+
+  const logs = new Map((await logsOnDisk(home)).map((log) => [log.log, log]));
+  const seen = new Set<string>();
+  for (const { receipt, status } of told) {
+    const match = /^row="([0-9a-f-]{36})", log="([a-z0-9.-]+)", index=(\d+), leaf=:([A-Za-z0-9+/]{43}=):$/.exec(
+      receipt,
+    );
+    assert.ok(match !== null, receipt);
+    const [, id = '', log = '', index = '', leaf = ''] = match;
+    const row = logs.get(log)?.rows[Number(index)];
+    assert.equal(row?.id, id);
+    assert.equal(row.status, status);
+    assert.equal(logs.get(log)?.leaves[Number(index)], leaf);
+    seen.add(id);
+  }
+  assert.equal(seen.size, told.length, 'a row of its own for each');
 });
 
 test('a worker that is killed takes only its own connections with it, and comes back', async () => {
