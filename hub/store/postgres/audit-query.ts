@@ -24,6 +24,8 @@ export const QUERY_LIMITS = {
 
 /** A row's id begins with the time at which it was made; what it claims as its time may differ by this. */
 const ID_TIME_SLACK_MS = 5_000;
+/** Wider than any ledger: about three hundred years of milliseconds. */
+const SPAN_MAX = 1e13;
 const QUERY_CANCELED = '57014';
 
 /** What rows are sorted by first: the time they claim, and within one log its own order, whatever its clock did. */
@@ -85,9 +87,9 @@ async function search(
   { size, cursor, oldestFirst: ascending }: PageRequest & { readonly oldestFirst: boolean },
 ): Promise<RowPage> {
   const order = filter.log === undefined ? BY_TIME : BY_INDEX;
-  const after = decodeCursor(cursor, order.kinds);
+  const [width, ...after] = decodeCursor(cursor, ['number', ...order.kinds]) ?? [order.span];
   const behind = (conditions: Conditions): Conditions =>
-    after === undefined
+    after.length === 0
       ? conditions
       : and(conditions, (...places) => `(${order.columns}) ${ascending ? '>' : '<'} (${places.join(', ')})`, ...after);
   const matching = behind(await conditionsOf(database, filter));
@@ -98,15 +100,18 @@ async function search(
   const started = performance.now();
   // Every row before this key, in the order asked for, has been looked at.
   let reached: number | undefined;
-  for (let span = order.span, empty = true; ; ) {
-    const asked = performance.now();
+  // What a statement takes that finds nothing to do: on a busy machine most of a small window's time.
+  let idleMs = 0;
+  for (let span = spanOf(order, width), empty = true; ; ) {
     if (empty) {
+      const probed = performance.now();
       // Windows begin where there are rows at all, and not in a hole of a week or of years.
       const left =
         reached === undefined
           ? existing
           : and(existing, (place) => beyond(order, place, ascending), order.value(reached));
       const edge = await firstKey(database, { order, conditions: left, direction });
+      idleMs = performance.now() - probed;
       if (edge === undefined) return { rows: found.map(storedRow), nextCursor: '' };
       reached = ascending ? edge : edge + 1;
     }
@@ -118,22 +123,31 @@ async function search(
       order.value(Math.min(near, reached)),
       order.value(Math.max(near, reached)),
     );
+    const asked = performance.now();
     const rows = await rowsWithin(database, { order, conditions: window, direction, limit: size + 1 - found.length });
     found.push(...rows);
     if (found.length > size) {
       const kept = found.slice(0, size);
       const last = kept.at(-1);
-      return { rows: kept.map(storedRow), nextCursor: last === undefined ? '' : encodeCursor(order.cursorOf(last)) };
+      return {
+        rows: kept.map(storedRow),
+        nextCursor: last === undefined ? '' : encodeCursor([span, ...order.cursorOf(last)]),
+      };
     }
     const now = performance.now();
     if (now - started > QUERY_LIMITS.searchMs) {
-      return { rows: found.map(storedRow), nextCursor: encodeCursor(order.cursorAt(reached, ascending)) };
+      return { rows: found.map(storedRow), nextCursor: encodeCursor([span, ...order.cursorAt(reached, ascending)]) };
     }
     empty = rows.length === 0;
-    const factor = QUERY_LIMITS.windowMs / Math.max(now - asked, 0.5);
+    const factor = QUERY_LIMITS.windowMs / Math.max(now - asked - idleMs, 0.5);
     span = Math.max(1, Math.round(span * Math.min(QUERY_LIMITS.growth, Math.max(1 / QUERY_LIMITS.growth, factor))));
   }
 }
+/** How wide the window was that ended a page: the next page need not begin small again. */
+function spanOf({ span }: Order, width: CursorPart | undefined): number {
+  return typeof width === 'number' && Number.isSafeInteger(width) && width > 0 ? Math.min(width, SPAN_MAX) : span;
+}
+
 /** The newest row with this request code. */
 export async function rowByCode(database: Queryable, code: string): Promise<StoredRow | undefined> {
   if (code === '') return undefined;
