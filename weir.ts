@@ -3,6 +3,7 @@
 
 import { Command } from 'commander';
 import { registerHubCommands } from './hub/cli/index.ts';
+import { proveAtSpokes, spokeLogsAt } from './spoke/cli/audit-at-spokes.ts';
 import { registerSpokeCommands } from './spoke/cli/index.ts';
 import { whyAtSpokes } from './spoke/cli/why-at-spokes.ts';
 
@@ -21,6 +22,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.stdout.destroy();
 });
-registerHubCommands(program, whyAtSpokes);
+registerHubCommands(program, { why: whyAtSpokes, prove: proveAtSpokes, logsAt: spokeLogsAt });
 registerSpokeCommands(program);
 await program.parseAsync();

@@ -1,8 +1,18 @@
 // The hub's commands: one explicit list. Objects that both sides know are shared: whoever comes first makes them.
 
 import type { Command } from 'commander';
+import { registerAuditAlarms } from './audit-alarms.ts';
+import { registerAuditCheck } from './audit-check.ts';
+import { registerAuditCopy } from './audit-copy.ts';
+import { registerAuditErase } from './audit-erase.ts';
+import { registerAuditExport } from './audit-export.ts';
+import { registerAuditFsck } from './audit-fsck.ts';
+import { registerAuditKey } from './audit-key.ts';
+import { type ProveElsewhere, registerAuditProve } from './audit-prove.ts';
 import { registerAuditQuery } from './audit-query.ts';
+import { registerAuditRestore } from './audit-restore.ts';
 import { registerAuditTail } from './audit-tail.ts';
+import { registerAuditVerify, type SpokeLogsAt } from './audit-verify.ts';
 import { registerBundleList } from './bundle-list.ts';
 import { registerBundleShow } from './bundle-show.ts';
 import { objectCommand } from './connection.ts';
@@ -26,8 +36,14 @@ import { registerUnitList } from './unit-list.ts';
 import { registerUnitSettings } from './unit-settings.ts';
 import { registerWhy, type WhyElsewhere } from './why.ts';
 
-/** @param elsewhere where `why` looks when the hub is away */
-export function registerHubCommands(program: Command, elsewhere: WhyElsewhere): void {
+/** What the spokes of this machine can tell when the hub cannot; the other side's part, given by whoever knows both. */
+export interface AtSpokes {
+  readonly why: WhyElsewhere;
+  readonly prove: ProveElsewhere;
+  readonly logsAt: SpokeLogsAt;
+}
+
+export function registerHubCommands(program: Command, atSpokes: AtSpokes): void {
   const hub = objectCommand(program, 'hub', 'the control plane');
   registerHubRun(hub);
   registerHubStatus(hub);
@@ -57,6 +73,16 @@ export function registerHubCommands(program: Command, elsewhere: WhyElsewhere): 
   const audit = objectCommand(program, 'audit', 'recorded decisions');
   registerAuditTail(audit);
   registerAuditQuery(audit);
-  registerWhy(program, elsewhere);
+  registerAuditExport(audit);
+  registerAuditProve(audit, atSpokes.prove);
+  registerAuditCheck(audit);
+  registerAuditKey(audit);
+  registerAuditVerify(audit, atSpokes.logsAt);
+  registerAuditFsck(audit);
+  registerAuditCopy(audit);
+  registerAuditRestore(audit);
+  registerAuditAlarms(audit);
+  registerAuditErase(audit);
+  registerWhy(program, atSpokes.why);
   registerPolicyCommands(program);
 }

@@ -1,6 +1,8 @@
 // The spoke's commands. Objects that both sides know (`weir spoke …`) are shared: whoever comes first makes them.
 
 import type { Command } from 'commander';
+import { registerAuditAcceptDamage } from './audit-accept-damage.ts';
+import { registerAuditSpool } from './audit-spool.ts';
 import { registerCheck } from './check.ts';
 import { registerCompletion } from './completion.ts';
 import { registerDoctor } from './doctor.ts';
@@ -15,6 +17,11 @@ export function registerSpokeCommands(program: Command): void {
   registerInit(spoke);
   registerRun(spoke);
   registerStatus(spoke);
+  const audit =
+    program.commands.find((command) => command.name() === 'audit') ??
+    program.command('audit').description('recorded decisions');
+  registerAuditSpool(audit);
+  registerAuditAcceptDamage(audit);
   registerCheck(program);
   registerDoctor(program);
   registerCompletion(program);
