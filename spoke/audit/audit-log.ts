@@ -26,7 +26,7 @@ import {
   saveReceipt,
 } from './log-notes.ts';
 import { EDGE_FILE, encodeEdge, recoverLog } from './recover-log.ts';
-import { type TornTail, repairTorn } from './recover-segments.ts';
+import { type TornTail, repairTorn, segmentSequence } from './recover-segments.ts';
 import { type FoundRow, type RowSlice, createRowReader } from './row-reader.ts';
 import {
   type RowConstants,
@@ -120,6 +120,8 @@ export interface AuditLog {
    * proving and shipping go on. Resolves with the number of rows.
    */
   retire(): Promise<number>;
+  /** Drops every row of a retired log; its tiles, notes and key stay, durably, for proofs. To be closed next. */
+  drop(): Promise<void>;
   /** Refuses new rows, makes the accepted ones durable, signs the end, lets go of the folder. */
   close(): Promise<void>;
 }
@@ -134,6 +136,8 @@ export interface AuditLogOptions extends LogOwner {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly limits?: Partial<SpoolLimits>;
+  /** Bytes that other logs take of the same limit. */
+  readonly elsewhereBytes?: () => number;
   /** A log that takes no more rows and has this many: what lies beyond on disk was never acknowledged, or is damaged. */
   readonly retiredAt?: number;
 }
@@ -178,6 +182,9 @@ export async function createAuditLog(options: AuditLogOptions): Promise<AuditLog
   const waiting = new Set<Waiting>();
   /** Leaves of durable rows that are not in the tree yet. */
   let ripe: (readonly Buffer[])[] = [];
+  // Each file has one writer at a time: which of two would be the newest?
+  const checkpointWrites = createTurns();
+  const receiptWrites = createTurns();
   const gauge = createSpoolGauge({ log: id, clock, logger, metrics: options.metrics });
 
   const reader = createRowReader(disk, () => spool.segments());
@@ -202,6 +209,7 @@ export async function createAuditLog(options: AuditLogOptions): Promise<AuditLog
     logDigest,
     limits,
     clock,
+    elsewhereBytes: options.elsewhereBytes ?? (() => 0),
     retired: options.retiredAt !== undefined,
     onDurable(durableIndex, leaves) {
       ripe.push(leaves);
@@ -250,10 +258,6 @@ export async function createAuditLog(options: AuditLogOptions): Promise<AuditLog
   async function checkpointAt(size: number): Promise<Buffer> {
     return signCheckpoint({ origin: signer.name, size, root: await rootOf(size) }, signer);
   }
-
-  // Each file has one writer at a time: which of two would be the newest?
-  const checkpointWrites = createTurns();
-  const receiptWrites = createTurns();
 
   function saveCheckpoint(): Promise<void> {
     return checkpointWrites(async () => {
@@ -400,9 +404,10 @@ export async function createAuditLog(options: AuditLogOptions): Promise<AuditLog
       if (newest.size <= spool.stats().acknowledged || closing !== undefined) return;
       checkSize(newest.size);
       if (newest.size > (receipt?.size ?? 0)) receipt = newest;
+      const dropping = spool.acknowledge(newest.size);
       gauge.note(depth);
       saveSoon();
-      await spool.acknowledge(newest.size);
+      await dropping;
     },
     withhold: (from) => spool.withhold(from),
     refuse: (error) => spool.refuse(error),
@@ -411,6 +416,13 @@ export async function createAuditLog(options: AuditLogOptions): Promise<AuditLog
       for (const each of waiting) each.settle(new WeirError('cancelled', 'the audit log takes no more rows'));
       await saveNotes();
       return spool.stats().durableIndex;
+    },
+    async drop() {
+      if (spool.stats().state !== 'retired')
+        throw new WeirError('conflict', 'only a retired log can do without its rows');
+      await saveNotes();
+      await shelf.keep(tree.size);
+      for (const name of await disk.list()) if (segmentSequence(name) !== undefined) await disk.remove(name);
     },
     close() {
       closing ??= (async () => {

@@ -62,15 +62,17 @@ export async function recoverLog(disk: ReadableDisk, options: RecoverLogOptions)
   /** Rows up to here are as they were signed. */
   let agreed = 0;
   let next = 0;
+  const visited: SegmentExtent[] = [];
 
   async function visit(segment: SegmentExtent, bytes: Buffer): Promise<void> {
+    visited.push(segment);
     if (tree === undefined) {
       if (segment.firstIndex > receipted) throw missingRows(segment.name, receipted);
       tree = await pastTree(disk, segment.firstIndex);
       tree.onTile = (level, index, tile) => tiles.push({ level, index, bytes: tile });
       while ((heads[next]?.size ?? Infinity) < segment.firstIndex) next += 1;
     }
-    let wrong = checkHead(tree, segment, SEGMENT_HEADER_BYTES);
+    let wrong = checkHead(tree);
     let at = SEGMENT_HEADER_BYTES;
     for (let index = segment.firstIndex; index < segment.nextIndex && wrong === undefined; index += 1) {
       const start = at + RECORD_HEADER_BYTES;
@@ -79,19 +81,22 @@ export async function recoverLog(disk: ReadableDisk, options: RecoverLogOptions)
       const told = edge(index);
       if (told !== undefined && !told.equals(leaf)) differs ??= index;
       tree.append(leaf);
-      wrong = checkHead(tree, segment, at);
+      wrong = checkHead(tree);
     }
     await compareTiles();
-    if (wrong !== undefined) throw wrong();
+    if (wrong === undefined) return;
+    await compareBegun(tree);
+    const index = differs ?? agreed;
+    const { name } = visited.find((each) => index < each.nextIndex) ?? segment;
+    throw changedRow(name, { agreed, size: wrong.size, differs });
   }
 
-  /** What is wrong with the rows so far, if a head was signed for exactly so many. */
-  function checkHead(grown: LogTree, segment: SegmentExtent, offset: number): (() => WeirError) | undefined {
-    while (heads[next]?.size === grown.size) {
-      const { root, size } = heads[next] as SignedHead;
-      if (!grown.root().equals(root)) return () => changedRow(segment.name, offset, { agreed, size, differs });
-      agreed = size;
-      next += 1;
+  /** The head that was signed for exactly as many rows as there are so far, if it is another one. */
+  function checkHead(grown: LogTree): SignedHead | undefined {
+    for (; heads[next]?.size === grown.size; next += 1) {
+      const head = heads[next] as SignedHead;
+      if (!grown.root().equals(head.root)) return head;
+      agreed = head.size;
     }
     return undefined;
   }
@@ -101,12 +106,22 @@ export async function recoverLog(disk: ReadableDisk, options: RecoverLogOptions)
       const stored = await disk.load(tilePath(level, index));
       if (stored?.equals(bytes) === true) continue;
       if (mended.length < MENDED_MAX) mended.push({ level, index, bytes });
-      if (level === 0 && stored?.length === TILE_BYTES) {
-        const row = index * TILE_WIDTH + firstDifference(stored, bytes);
-        if (row >= agreed) differs = Math.min(differs ?? row, row);
-      }
+      if (level === 0 && stored?.length === TILE_BYTES) noteDifference(index, stored, bytes);
     }
     tiles = [];
+  }
+
+  /** The tile that the tree has begun may stand on disk in full. */
+  async function compareBegun(grown: LogTree): Promise<void> {
+    const index = Math.floor(grown.size / TILE_WIDTH);
+    const begun = grown.newest(0, index) ?? Buffer.alloc(0);
+    const stored = (await disk.load(tilePath(0, index)))?.subarray(0, begun.length);
+    if (stored?.length === begun.length && !stored.equals(begun)) noteDifference(index, stored, begun);
+  }
+
+  function noteDifference(tile: number, stored: Buffer, computed: Buffer): void {
+    const row = tile * TILE_WIDTH + firstDifference(stored, computed);
+    if (row >= agreed) differs = Math.min(differs ?? row, row);
   }
 
   const found = await recoverSegments(disk, logDigest, { until, visit });
@@ -197,13 +212,12 @@ function missingRows(file: string, index: number): WeirError {
 
 function changedRow(
   file: string,
-  offset: number,
   at: { readonly agreed: number; readonly size: number; readonly differs: number | undefined },
 ): WeirError {
   const { agreed, size, differs } = at;
   const where = differs === undefined ? `a row between ${agreed} and ${size - 1}` : `row ${differs}`;
   return new WeirError('corrupt', `${where} of the audit log is not the one that was signed`, {
-    detail: { what: 'changed_row', file, offset: differs === undefined ? offset : 0, index: differs ?? agreed, size },
+    detail: { what: 'changed_row', file, offset: 0, index: differs ?? agreed, size },
     next: 'keep the folder as evidence, set it aside, and start a new log',
   });
 }

@@ -15,7 +15,7 @@ export interface SpoolLimits {
   readonly segmentBytes: number;
   /** All segments together; reached, appends are refused until the hub has acknowledged a whole segment. */
   readonly totalBytes: number;
-  /** Acknowledged rows kept for local questions, as long as nothing else needs the space. */
+  /** Receipted rows kept for local questions, as long as nothing else needs the space; and one segment more. */
   readonly keepBytes: number;
   /** Rows waiting in memory for their batch, in bytes. */
   readonly pendingBytes: number;
@@ -78,6 +78,8 @@ export interface SpoolOptions {
   readonly logDigest: Uint8Array;
   readonly limits: SpoolLimits;
   readonly clock: Pick<Clock, 'monotonicMs'>;
+  /** Bytes that other logs take of the same limit. */
+  readonly elsewhereBytes: () => number;
   /** Takes no rows from the beginning: opened to be read. */
   readonly retired: boolean;
   /** Called after each batch with the index below which every row is durable, and the leaf hashes of the batch's rows. */
@@ -123,6 +125,7 @@ export class Spool {
   readonly #onDurable: SpoolOptions['onDurable'];
   readonly #meanwhile: SpoolOptions['meanwhile'];
   readonly #beforeRemoval: SpoolOptions['beforeRemoval'];
+  readonly #elsewhereBytes: SpoolOptions['elsewhereBytes'];
 
   /** Segments with durable rows, oldest first. */
   readonly #used: SegmentExtent[];
@@ -165,6 +168,7 @@ export class Spool {
     this.#onDurable = options.onDurable;
     this.#meanwhile = options.meanwhile;
     this.#beforeRemoval = options.beforeRemoval;
+    this.#elsewhereBytes = options.elsewhereBytes;
     this.#retired = options.retired;
     this.#used = found.used;
     this.#nextIndex = found.nextIndex;
@@ -228,7 +232,9 @@ export class Spool {
   async acknowledge(nextIndex: number): Promise<void> {
     this.#acknowledged = Math.max(this.#acknowledged, Math.min(nextIndex, this.#durableIndex));
     if (this.#spare === undefined) this.#allocateAhead();
-    while (this.#keptBytes() > this.#limits.keepBytes && this.#droppable() !== undefined) this.#dropOldest();
+    // One more is kept, to be made into the next segment.
+    const { keepBytes, segmentBytes } = this.#limits;
+    while (this.#keptBytes() > keepBytes + segmentBytes && this.#droppable() !== undefined) this.#dropOldest();
     await this.#removals;
   }
 
@@ -356,7 +362,7 @@ export class Spool {
       // The header travels with the segment's first rows: a blank segment costs no write and a torn one no row.
       batch.slot.extent.firstIndex = this.#nextIndex;
       batch.slot.extent.nextIndex = this.#nextIndex;
-      segmentHeader(this.#nextIndex, this.#logDigest).copy(batch.buffer);
+      segmentHeader(this.#nextIndex, this.#logDigest, batch.slot.extent.size).copy(batch.buffer);
       batch.length = SEGMENT_HEADER_BYTES;
     }
     return batch;
@@ -418,9 +424,10 @@ export class Spool {
     }
   }
 
-  /** Bytes of segments, without those that are about to go. */
+  /** Bytes of segments, without those that are about to go; those of other logs that share the limit count too. */
   #plannedBytes(): number {
-    return this.#used.slice(0, this.#leaving).reduce((sum, each) => sum - each.size, this.#allocatedBytes);
+    const all = this.#allocatedBytes + this.#elsewhereBytes();
+    return this.#used.slice(0, this.#leaving).reduce((sum, each) => sum - each.size, all);
   }
 
   /** Bytes of receipted segments that are not about to go. */
