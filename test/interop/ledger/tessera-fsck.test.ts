@@ -2,34 +2,25 @@
 // of it is another.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { pathToFileURL } from 'node:url';
 import { signCheckpoint } from '@weir/shared/audit/tlog/checkpoint.ts';
 import { TreeEdge } from '@weir/shared/audit/tlog/edge.ts';
 import { leafHash } from '@weir/shared/audit/tlog/hash.ts';
 import { logOrigin } from '@weir/shared/audit/tlog/names.ts';
 import { createNoteSigner } from '@weir/shared/audit/tlog/note.ts';
 import { entriesPath, tilePath } from '@weir/shared/audit/tlog/tile.ts';
-import { type GoTool, goToolOrSkip } from '../../tools/go-tool.ts';
+import { goToolOrSkip } from '../../tools/go-tool.ts';
 import { writeTiles } from '../../audit/tlog-layout.ts';
+import { runTesseraFsck, TESSERA_FSCK } from './tessera-process.ts';
 
-const FSCK: GoTool = {
-  name: 'tessera-fsck',
-  module: join(import.meta.dirname, 'tools', 'fsck'),
-  build: 'github.com/transparency-dev/tessera/cmd/fsck',
-};
 const SIZE = 70_001;
-const LIMIT_MS = 120_000;
-/** More than the log has tiles: with fewer, the tool waits for ever for a worker that a wrong tile has ended. */
-const WORKERS = 320;
 
 test('Tessera’s fsck re-derives every tile and the root of our log, and sees each changed byte', async (t) => {
-  const program = await goToolOrSkip(t, FSCK);
+  const program = await goToolOrSkip(t, TESSERA_FSCK);
   if (program === undefined) return;
   const folder = await mkdtemp(join(tmpdir(), 'weir-fsck-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
@@ -47,7 +38,7 @@ test('Tessera’s fsck re-derives every tile and the root of our log, and sees e
   await writeTiles(log, rows, checkpoint);
   await writeFile(vkey, signer.vkey);
   const root = edge.root().toString('base64');
-  const fsck = () => runFsck(program, log, vkey);
+  const fsck = () => runTesseraFsck(program, log, vkey);
 
   const clean = await fsck();
   assert.ok(clean.includes(`Successfully fsck'd log with size ${SIZE} and root ${root}`), clean);
@@ -76,21 +67,3 @@ test('Tessera’s fsck re-derives every tile and the root of our log, and sees e
   const again = await fsck();
   assert.match(again, /Successfully/);
 });
-
-/** What it prints; its status is 0 whatever it finds. */
-function runFsck(program: string, log: string, vkey: string): Promise<string> {
-  const args = ['-ui=false', '-v=1', '-logtostderr', `-N=${WORKERS}`, `-public_key=${vkey}`];
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, [...args, `-storage_url=${pathToFileURL(log).href}/`], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-      timeout: LIMIT_MS,
-      killSignal: 'SIGKILL',
-    });
-    let output = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-    child.once('error', reject);
-    child.once('close', (status) => (status === 0 ? resolve(output) : reject(new Error(`ended with ${status}`))));
-  });
-}
