@@ -4,7 +4,7 @@
 
 import { once } from 'node:events';
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
-import { create, type DescMethod } from '@bufbuild/protobuf';
+import { create, type DescMethod, type Message } from '@bufbuild/protobuf';
 import {
   type handleBidiStreamingCall,
   type handleServerStreamingCall,
@@ -21,11 +21,12 @@ import {
 import { WeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
-import { grpcMethods } from '@weir/shared/wire/grpc-methods.ts';
+import { type GrpcMethod, grpcMethods } from '@weir/shared/wire/grpc-methods.ts';
 import type { CertificateAuthority, KeyAndChain } from '../enrollment/certificate-authority.ts';
 import { rpcStatus } from '../rpc/error-map.ts';
 import type { MachineContext, Peer } from '../rpc/handler.ts';
 import type { AnyHandler, MachineService } from '../rpc/service.ts';
+import { checkFieldCount } from './message-fields.ts';
 import { contextOf, createPeerSockets, SOCKET_LIMITS } from './peer-sockets.ts';
 
 export const MACHINE_LIMITS = {
@@ -185,14 +186,23 @@ interface Adapter {
 type Admit = (method: string, remote: string) => Peer | undefined;
 
 function add(server: Server, one: MachineService, adapter: Adapter, admit: Admit): void {
-  const methods = grpcMethods(one.service);
+  const methods: Record<string, GrpcMethod<Message, Message>> = { ...grpcMethods(one.service) };
   const implementation: Record<string, UntypedHandleCall> = {};
   for (const method of one.service.methods) {
     const handler = one.handlers[method.localName];
     if (handler === undefined) throw new WeirError('internal', `${method.name} has no handler`);
     implementation[method.localName] = adapt(method, handler.bind(one.handlers), adapter, admit);
+    const coded = methods[method.localName];
+    if (coded !== undefined) methods[method.localName] = { ...coded, requestDeserialize: guarded(method, coded) };
   }
   server.addService(methods, implementation);
+}
+
+function guarded(method: DescMethod, { requestDeserialize }: Pick<GrpcMethod<Message, Message>, 'requestDeserialize'>) {
+  return (bytes: Buffer): Message => {
+    checkFieldCount(method.input, bytes);
+    return requestDeserialize(bytes);
+  };
 }
 
 interface Call {

@@ -103,3 +103,12 @@ test('only TLS 1.3 is spoken, and no session can be resumed past a certificate',
     again.destroy();
   }
 });
+
+test('a message of very many empty fields ends its own call and nothing else', async (t) => {
+  const under = await hubUnderTest(t, server);
+  await under.createUnit('payments');
+  const spoke = await under.spoke('payments', 'payments-1');
+  const crowded = { ...bundles.current, requestSerialize: () => Buffer.alloc(3 << 20, Buffer.from([0xfa, 0x07, 0])) };
+  await assert.rejects(spoke.call(crowded, anything), { code: status.INTERNAL });
+  await spoke.call(bundles.current, anything);
+});
