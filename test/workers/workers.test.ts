@@ -2,7 +2,7 @@
 // or to the other processes, except where a row or a status says so.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,6 +35,11 @@ after(async () => {
 async function newHome(name: string): Promise<string> {
   const home = join(scratch, name);
   await makeSpokeHome(home, { npm: npm.origin, pypi: pypi.indexUrl });
+  // Small segments are laid out at once.
+  const file = join(home, 'spoke.json');
+  const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+  const limits = { spool_segment_bytes: 1 << 20, spool_bytes: 64 << 20 };
+  writeFileSync(file, JSON.stringify({ ...config, limits }));
   return home;
 }
 
