@@ -24,6 +24,7 @@ import { createRowHold } from './row-hold.ts';
 import type { FoundRow } from './row-reader.ts';
 import type { RowConstants, RowTemplate, RowValues } from './row-template.ts';
 import type { LogEnd, ShipperStats } from './shipper.ts';
+import { SPOOL_LIMITS } from './spool.ts';
 import type { SpoolDisk } from './spool-disk.ts';
 import { type ClosedEpoch, type ShipLog, createTending } from './tend-epochs.ts';
 
@@ -83,7 +84,8 @@ export interface Ledger {
   close(): Promise<void>;
 }
 
-export interface LedgerOptions extends Omit<AuditLogOptions, 'disk' | 'clock' | 'random' | 'retiredAt'> {
+export interface LedgerOptions
+  extends Omit<AuditLogOptions, 'disk' | 'clock' | 'random' | 'retiredAt' | 'elsewhereBytes'> {
   readonly disk: LedgerDisk;
   readonly clock: Clock;
   readonly random: Random;
@@ -102,6 +104,9 @@ const HUB_PAUSES = { firstMs: 1_000, maxMs: 10 * 60_000, calmMs: 15 * 60_000 } a
 /** Events that could not be recorded yet; beyond it the oldest are dropped, loudly. */
 const UNTOLD_MAX = 64;
 const UNTOLD_RETRY_MS = 1_000;
+
+/** Segments that the open log may have whatever the closed ones take. */
+const SEGMENTS_MIN = 3;
 
 /** An epoch whose log is at hand. */
 interface Epoch {
@@ -124,6 +129,15 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   /** Logs of closed epochs that are at hand, by epoch. */
   const atHand = new Map<string, AuditLog>();
   const damage = await watchDamage({ disk, clock, logger, record: (event) => append(options.event(event)) });
+  /** Bytes of the segments of closed epochs, by name. */
+  const bytesOf = new Map<string, number>();
+  const spoolLimits = { ...SPOOL_LIMITS, ...options.limits };
+  const closedBytes = (): number => bytesOf.values().reduce((sum, bytes) => sum + bytes, 0);
+  /** What closed epochs take of the limit; the open log has room for a few segments in any case, or nothing could ever leave. */
+  const elsewhereBytes = (): number =>
+    Math.min(closedBytes(), Math.max(0, spoolLimits.totalBytes - SEGMENTS_MIN * spoolLimits.segmentBytes));
+  /** One after the other. */
+  let makingRoom: Promise<void> = Promise.resolve();
   /** Logs whose damage or end is being dealt with. */
   const handling = new Set<string>();
   const stopping = new AbortController();
@@ -150,6 +164,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     const detail = `${entry.closure.reason}, then ${sentence({ log: entry.log, ...harm })}`.slice(0, 400);
     await save(entry, { ...entry.closure, reason: 'damaged', detail });
   }
+  for (const { name } of closed) await measure(name);
   let open = await openCurrent();
   if (open.log.stats().nextIndex === 0) {
     await tellFirst(open, closed.at(-1)).catch((thrown: unknown) =>
@@ -165,6 +180,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     });
   }
   await damage.attend().catch(() => undefined);
+  makeRoomSoon();
 
   const tending = createTending({
     ledger: {
@@ -196,7 +212,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       const { name } = entry;
       const folder = await disk.epoch(name);
       try {
-        return { name, folder, log: await createAuditLog({ ...options, disk: folder }) };
+        return { name, folder, log: await createAuditLog({ ...options, disk: folder, elsewhereBytes }) };
       } catch (thrown) {
         if (!(thrown instanceof WeirError && thrown.code === 'corrupt')) throw thrown;
         const harm = await damageBehind(folder, entry.log, thrown);
@@ -204,6 +220,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
         const why = { reason: 'damaged', detail: sentence({ log: entry.log, ...harm }), at: now(), size: null };
         const closure = await closeEpoch(folder, { ...why, salvage_from: harm.inRows ? harm.index : null });
         closed.push({ name, log: entry.log, closure });
+        await measure(name);
       }
     }
     const begun = await begin();
@@ -221,7 +238,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     const folder = await disk.epoch(name);
     try {
       await folder.replace('log.json', Buffer.from(`${JSON.stringify({ v: 1, log: logOf(name) })}\n`));
-      return { name, folder, log: await createAuditLog({ ...options, disk: folder }) };
+      return { name, folder, log: await createAuditLog({ ...options, disk: folder, elsewhereBytes }) };
     } catch (thrown) {
       // Without rows and without a name in `current` it never was; what stays is cleared at the next start.
       await disk.discard(name).catch(() => undefined);
@@ -333,7 +350,12 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       ending = undefined;
       metrics.count('weir_spoke_audit_epochs_total', { reason });
       logger.warn({ log: next.log.id, before: entry.log, size, reason, detail }, 'a new audit log was begun');
+      await measure(before.name).catch(() => undefined);
       await tellFirst(next, entry);
+      if (closure.drained) {
+        await letGo(before.name);
+        makeRoomSoon();
+      }
     } finally {
       gate = undefined;
       release();
@@ -371,8 +393,53 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   async function save(epoch: ClosedEpoch, closure: Closure): Promise<void> {
     await (await disk.epoch(epoch.name)).replace(CLOSURE_FILE, encodeClosure(closure));
     epoch.closure = closure;
-    if (closure.drained) await letGo(epoch.name);
+    if (closure.drained) {
+      await letGo(epoch.name);
+      makeRoomSoon();
+    }
     changes.raise();
+  }
+
+  function makeRoomSoon(): void {
+    makingRoom = makingRoom.then(makeRoom).catch((thrown: unknown) => {
+      logger.warn({ error: describeThrown(thrown) }, 'rows of closed audit logs could not be dropped yet');
+    });
+  }
+
+  /** Notes how much room a closed epoch's rows take. */
+  async function measure(name: string): Promise<void> {
+    const folder = await disk.epoch(name);
+    let bytes = 0;
+    for (const file of await folder.list()) if (file.endsWith('.seg')) bytes += await folder.size(file);
+    bytesOf.set(name, bytes);
+  }
+
+  /** Rows of closed epochs that owe nothing go, oldest first, when they are more than is kept, or when rows need their room. */
+  async function makeRoom(): Promise<void> {
+    for (const { name, closure } of closed) if (closure.drained) await measure(name);
+    const isEvidence = damage.standing().length > 0;
+    for (const epoch of closed) {
+      const { keepBytes, totalBytes, segmentBytes } = spoolLimits;
+      const kept = closed.reduce(
+        (sum, { name, closure }) => (closure.drained ? sum + (bytesOf.get(name) ?? 0) : sum),
+        0,
+      );
+      const isTight = closedBytes() + open.log.stats().usedBytes + 2 * segmentBytes > totalBytes;
+      if (kept <= keepBytes && !isTight) return;
+      const { name, closure } = epoch;
+      if (!closure.drained || (bytesOf.get(name) ?? 0) === 0) continue;
+      if (closure.reason === 'damaged') {
+        if (isEvidence) continue;
+        // Nothing is proved from a damaged log: its rows stand in another one.
+        const folder = await disk.epoch(name);
+        for (const file of await folder.list()) if (file.endsWith('.seg')) await folder.remove(file);
+      } else {
+        await (await readable(epoch)).drop();
+        await letGo(name);
+      }
+      await measure(name);
+      logger.info({ log: epoch.log }, 'the rows of a closed audit log were dropped');
+    }
   }
 
   /** A log that is being read is not what was written: named exactly, ended if it is open, shipped as far as it is sound. */
@@ -412,22 +479,25 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     }
   }
 
-  /** The hub takes no more rows of the open log. */
+  /** The hub takes no more rows of the open log: it is followed by another as soon as the disk allows. */
   async function ended(id: string, end: LogEnd): Promise<void> {
-    if (handling.has(id) || open.log.id !== id) return;
+    if (handling.has(id)) return;
     handling.add(id);
     try {
-      const pauseMs = hubPause.next();
-      if (pauseMs > 0)
-        logger.error({ log: id, reason: end.reason, pause_ms: pauseMs }, 'the hub closes one log after the other');
-      await clock.sleep(pauseMs, stopping.signal);
-      const { reason, detail, salvageFrom } = end;
-      await roll({ reason, detail, salvageFrom, settled: true });
-    } catch (failed) {
-      logger.error(
-        { log: id, error: describeThrown(failed) },
-        'a log that the hub has closed could not be followed by another yet',
-      );
+      while (open.log.id === id && !stopping.signal.aborted) {
+        const pauseMs = hubPause.next();
+        if (pauseMs > 0)
+          logger.error({ log: id, reason: end.reason, pause_ms: pauseMs }, 'the hub closes one log after the other');
+        await clock.sleep(pauseMs, stopping.signal);
+        await roll({ ...end, settled: true }).catch((failed: unknown) =>
+          logger.error(
+            { log: id, error: describeThrown(failed) },
+            'a log that the hub has closed could not be followed by another yet',
+          ),
+        );
+      }
+    } catch (thrown) {
+      if (!stopping.signal.aborted) throw thrown;
     } finally {
       handling.delete(id);
     }
@@ -490,6 +560,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     async close() {
       stopping.abort(new WeirError('cancelled', 'the ledger is closing'));
       await rolling?.catch(() => undefined);
+      await makingRoom;
       // Each is let go of, whatever becomes of the others.
       const logs = [open.log, ...(prepared === undefined ? [] : [prepared.log]), ...atHand.values()];
       const ends = await Promise.allSettled(logs.map((log) => log.close()));

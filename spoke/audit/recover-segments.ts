@@ -2,7 +2,7 @@
 // a torn last batch) and by readers that only look.
 
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
-import { type SegmentScan, scanSegment } from './segment.ts';
+import { type SegmentScan, scanSegment, segmentSize } from './segment.ts';
 import type { SpoolDisk } from './spool-disk.ts';
 
 /** One segment as the spool knows it; `nextIndex` and `end` cover durable rows only. */
@@ -81,6 +81,8 @@ export async function recoverSegments(
       continue;
     }
     if (scan.state === 'corrupt' || scan.state === 'foreign') throw damaged(name, scan.end, scan.nextIndex);
+    const made = scan.end === 0 || scan.nextIndex >= until ? 0 : segmentSize(bytes);
+    if (made !== 0 && made !== size) throw damaged(name, Math.min(made, size), scan.nextIndex);
     // One batch is in flight at a time: whatever follows a torn batch or a blank segment cannot have been written.
     if (torn !== undefined) throw damaged(torn.segment, torn.offset, torn.nextIndex);
     if (blank.length > 0) throw damaged(blank[0]?.name ?? name, 0, nextIndex ?? 0);

@@ -8,7 +8,7 @@ import type { Ledger } from '@weir/spoke/audit/ledger.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import { until } from './doubles.ts';
 import { DONE, type Fate, failure, faultyLedgerDisk, memoryLedgerDisk } from './faulty-disk.ts';
-import { hastyClock, ledgerOver, type MemoryHub, memoryHub } from './ledger-ground.ts';
+import { hastyClock, ledgerOver, type MemoryHub, memoryHub, SMALL } from './ledger-ground.ts';
 import { servedDraft } from './sample-rows.ts';
 
 async function record(ledger: Ledger, count: number): Promise<readonly string[]> {
@@ -58,7 +58,8 @@ test('closed epochs are shipped in their own logs, also those that a former run 
 
 test('a log that the hub closes is followed by another, and what the hub lacks is recorded again, once', async () => {
   const hub = memoryHub();
-  const ledger = await ledgerOver(memoryLedgerDisk(), { ship: hub.ship });
+  const limits = { ...SMALL, totalBytes: 64 * SMALL.segmentBytes };
+  const ledger = await ledgerOver(memoryLedgerDisk(), { ship: hub.ship, limits });
   const former = ledger.open().id;
   const told: string[] = [];
   await running(ledger, async () => {
@@ -97,12 +98,59 @@ test('a hub that closes every log is followed ever more slowly', async () => {
     for (let n = 0; n < 6; n += 1) {
       const { id } = ledger.open();
       hub.closed.set(id, 'poisoned');
+      // With a row to send the hub is asked again.
+      await record(ledger, 1);
       await until(() => ledger.open().id !== id, 'another log', 5_000);
     }
   });
   const doubling = pauses.filter((ms) => Number.isInteger(Math.log2(ms / 1_000)));
   assert.deepEqual(doubling.slice(0, 4), [2_000, 4_000, 8_000, 16_000]);
   await ledger.close();
+});
+
+test('all epochs together keep to the limit: rows that the hub has go, and what closed logs leave over still comes through', async () => {
+  const disk = memoryLedgerDisk();
+  const hub = memoryHub();
+  const ledger = await ledgerOver(disk, { ship: hub.ship });
+  const bytes = (): number =>
+    disk.folders
+      .values()
+      .flatMap(({ files }) => [...files].map(([name, content]) => (name.endsWith('.seg') ? content.length : 0)))
+      .reduce((sum, size) => sum + size, 0);
+  const told: string[] = [];
+  await running(ledger, async () => {
+    for (let n = 0; n < 5; n += 1) {
+      for (let part = 0; part < 8; part += 1) {
+        const wanted = servedDraft();
+        const isIn = (): Promise<boolean> =>
+          ledger.append(wanted).then(
+            () => true,
+            () => false,
+          );
+        await until(isIn, 'room for a row', 5_000);
+        told.push(wanted.id, ...(await record(ledger, 40)));
+      }
+      const { id } = ledger.open();
+      hub.closed.set(id, 'poisoned');
+      const last = servedDraft();
+      await until(
+        () =>
+          ledger.append(last).then(
+            () => true,
+            () => false,
+          ),
+        'room for a row',
+        5_000,
+      );
+      told.push(last.id);
+      await until(() => ledger.open().id !== id, 'a new log', 5_000);
+      assert.ok(bytes() <= SMALL.totalBytes + 3 * SMALL.segmentBytes, `${bytes()} bytes`);
+    }
+    await until(() => isDrained(ledger, hub), 'the hub has everything', 10_000);
+  });
+  assert.deepEqual(requests(hub.rows()).toSorted(), told.toSorted());
+  await ledger.close();
+  assert.ok(bytes() <= 3 * SMALL.segmentBytes, `${bytes()} bytes are kept, though all is at the hub`);
 });
 
 for (const kind of ['lost', 'done_but_reported_lost', 'torn'] as const) {
