@@ -47,9 +47,7 @@ export function createRowReader(disk: Pick<SpoolDisk, 'read'>, segments: () => r
     async read(from, maxRows, maxBytes) {
       const segment = segments().find((each) => from < each.nextIndex);
       if (segment === undefined) return { firstIndex: from, rows: [] };
-      if (from < segment.firstIndex) {
-        throw new WeirError('not_found', `rows before ${segment.firstIndex} are no longer kept on this spoke`);
-      }
+      if (from < segment.firstIndex) throw dropped(segment.firstIndex);
       const { nextIndex, end } = segment;
       let { index, offset } = startOf(segment, from);
       const rows: Buffer[] = [];
@@ -73,7 +71,11 @@ export function createRowReader(disk: Pick<SpoolDisk, 'read'>, segments: () => r
           index += 1;
           at = record.bytesEnd;
         }
-        if (at === 0 && taken < maxBytes) throw unreadable(segment.name, offset);
+        if (at === 0 && taken < maxBytes) {
+          // While it was read its rows may have been receipted, and its blocks given to the next segment.
+          const kept = segments()[0]?.firstIndex ?? 0;
+          throw index < kept ? dropped(kept) : unreadable(segment.name, offset, index);
+        }
         offset += at;
       }
       hint = { sequence: segment.sequence, index, offset };
@@ -89,7 +91,9 @@ export function createRowReader(disk: Pick<SpoolDisk, 'read'>, segments: () => r
           if (looked >= FIND_ROWS_MAX) return undefined;
           looked += OFFSET_EVERY;
           const start = segment.offsets[slot] ?? end;
-          const block = await disk.read(segment.name, start, Math.min(end, segment.offsets[slot + 1] ?? end) - start);
+          const length = Math.min(end, segment.offsets[slot + 1] ?? end) - start;
+          const block = await disk.read(segment.name, start, length).catch(ifGone);
+          if (block === undefined) return undefined;
           const found = block.includes(needle) ? newestIn(block, needle, code) : undefined;
           if (found !== undefined) return found;
         }
@@ -117,8 +121,18 @@ function codeOf(bytes: Buffer): unknown {
   return typeof row === 'object' && row !== null && 'code' in row ? row.code : undefined;
 }
 
-function unreadable(segment: string, offset: number): WeirError {
+/** Only the oldest segments ever go: where one is gone, so are all before it. */
+function ifGone(thrown: unknown): undefined {
+  if (thrown instanceof WeirError && thrown.code === 'not_found') return undefined;
+  throw thrown;
+}
+
+function dropped(firstIndex: number): WeirError {
+  return new WeirError('not_found', `rows before ${firstIndex} are no longer kept on this spoke`);
+}
+
+function unreadable(segment: string, offset: number, index: number): WeirError {
   return new WeirError('corrupt', `the audit log cannot be read back in segment ${segment} at offset ${offset}`, {
-    detail: { segment, offset },
+    detail: { segment, offset, index },
   });
 }

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import { logIdIn } from './audit-log.ts';
-import { type TornTail, recoverSegments } from './recover-segments.ts';
+import { type Recovered, type TornTail, recoverSegments } from './recover-segments.ts';
 import { type RowReader, createRowReader } from './row-reader.ts';
 import type { SpoolDisk } from './spool-disk.ts';
 
@@ -23,7 +23,7 @@ export async function viewLog(disk: Pick<SpoolDisk, 'list' | 'read' | 'size' | '
   const name = await disk.load('log.json');
   const id = name === undefined ? undefined : logIdIn(name);
   if (id === undefined) throw new WeirError('not_found', 'there is no audit log in this folder');
-  const found = await recoverSegments(disk, createHash('sha256').update(id).digest());
+  const found = await survey(disk, createHash('sha256').update(id).digest());
   const reader = createRowReader(disk, () => found.used);
   return {
     id,
@@ -33,4 +33,18 @@ export async function viewLog(disk: Pick<SpoolDisk, 'list' | 'read' | 'size' | '
     read: (from, maxRows, maxBytes) => reader.read(from, maxRows, maxBytes),
     findByCode: (code) => reader.findByCode(code),
   };
+}
+
+/** Times that the folder is listed anew because its writer dropped a segment meanwhile. */
+const ATTEMPTS = 5;
+
+async function survey(disk: Pick<SpoolDisk, 'list' | 'read' | 'size'>, logDigest: Uint8Array): Promise<Recovered> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await recoverSegments(disk, logDigest);
+    } catch (thrown) {
+      const isGone = thrown instanceof WeirError && thrown.code === 'not_found';
+      if (!isGone || attempt === ATTEMPTS) throw thrown;
+    }
+  }
 }

@@ -172,7 +172,10 @@ function spoolDisk(folder: string, release: () => void): SpoolDisk {
       }
     },
     async size(name) {
-      return (await fs.stat(path(name))).size;
+      const { size } = await fs.stat(path(name)).catch((thrown: unknown) => {
+        throw fromDisk(thrown, name);
+      });
+      return size;
     },
     async zero(name, from, until) {
       const handle = await fs.open(path(name), 'r+');

@@ -27,13 +27,14 @@ interface Trouble {
   readonly ending: Ending;
 }
 
+function dead(): never {
+  throw new Error('the process is dead');
+}
+
 /** Steps of a disk in order; at one of them the process dies (what is there then is `left`), or is told a lie. */
 function troubledDisk(disk: MemoryDisk, trouble: Trouble | undefined) {
   const steps: string[] = [];
   const state: { left: MemoryDisk | undefined } = { left: undefined };
-  const dead = (): never => {
-    throw new Error('the process is dead');
-  };
 
   async function step<Value>(name: string, work: () => Promise<Value>, part?: () => Promise<unknown>): Promise<Value> {
     if (state.left !== undefined) dead();

@@ -8,8 +8,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { readRow } from '@weir/shared/audit/row-codec.ts';
+import { verifyInclusion } from '@weir/shared/audit/tlog/proof.ts';
+import { createAuditLog } from '@weir/spoke/audit/audit-log.ts';
 import { viewLog } from '@weir/spoke/audit/view-log.ts';
 import { openSpoolDisk, setAsideSpool, viewSpoolDisk } from '@weir/spoke/io/spool-disk.ts';
+import { logParts } from './log-parts.ts';
 
 const PROCESS = join(import.meta.dirname, 'writing-process.ts');
 const KIB = 1024;
@@ -76,6 +79,43 @@ test('a writer killed at random moments loses no acknowledged row and doubles no
       assert.equal(new Set(rows.map(({ id }) => id)).size, rows.length);
     }
     assert.ok(acknowledged.size > 100, String(acknowledged.size));
+  });
+});
+
+test('a writer killed while receipted rows are dropped keeps what it needs to prove them all', async () => {
+  await withFolder(async (folder) => {
+    const leaves = new Map<number, Buffer>();
+    for (let round = 0; round < 6; round += 1) {
+      const child = spawn(process.execPath, [PROCESS, folder, String(64 * KIB), String(1 << 20), '0', '50'], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const { lines, ended } = listen(child);
+      const wanted = randomInt(100, 1_500);
+      while (lines.length < wanted && child.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 2));
+      child.kill('SIGKILL');
+      await ended;
+      for (const line of lines) {
+        const [kind, index, , leaf = ''] = line.split(' ');
+        if (kind === 'row') leaves.set(Number(index), Buffer.from(leaf, 'hex'));
+      }
+    }
+    const log = await createAuditLog({ ...logParts, disk: await openSpoolDisk(folder), limits: { keepBytes: 0 } });
+    const { firstIndex, durableIndex: size } = log.stats();
+    assert.ok(firstIndex > 256, String(firstIndex));
+    assert.ok((log.receipt()?.size ?? 0) >= firstIndex);
+    const root = await log.rootAt(size);
+    const indexes = [...leaves.keys()];
+    for (const index of indexes.filter((_, n) => n % 37 === 0 || n === indexes.length - 1)) {
+      assert.ok(index < size, `row ${index} was acknowledged`);
+      const proof = await log.inclusion(index, size);
+      const leaf = leaves.get(index) ?? Buffer.alloc(0);
+      assert.ok(verifyInclusion({ size, index, leaf, proof, root }), `row ${index} of ${size}`);
+    }
+    await log.close();
+    assert.deepEqual(
+      (await readdir(folder)).filter((name) => name.endsWith('.new')),
+      [],
+    );
   });
 });
 
@@ -198,12 +238,27 @@ test('allocated segments are real and zero, small files are replaced whole, left
     await disk.replace('p.json', Buffer.from('one'));
     await disk.replace('p.json', Buffer.from('two'));
     assert.equal((await disk.load('p.json'))?.toString(), 'two');
-    await disk.remove('a.seg');
-    await disk.remove('a.seg');
+    const { ino } = await stat(join(folder, 'a.seg'));
+    await disk.recycle('a.seg', 'b.seg', size);
+    const recycled = await stat(join(folder, 'b.seg'));
+    assert.deepEqual([recycled.ino, recycled.size, recycled.blocks], [ino, size, blocks]);
+    assert.ok((await disk.read('b.seg', 0, size)).every((byte) => byte === 0));
+    await assert.rejects(disk.read('a.seg', 0, 1), { code: 'not_found' });
+    await disk.store('tile/0/x001/002', Buffer.from('tile'));
+    await disk.replace('receipts/7', Buffer.from('receipt'));
+    await disk.flush(['tile/0/x001/002']);
+    await assert.rejects(disk.flush(['tile/0/003']), { code: 'not_found' });
+    assert.deepEqual(await disk.list('receipts'), ['7']);
+    assert.deepEqual(await disk.list('nowhere'), []);
+    assert.equal((await disk.load('tile/0/x001/002'))?.toString(), 'tile');
+    await disk.remove('tile/0/x001/002');
+    await disk.remove('no/such/file');
+    await disk.remove('b.seg');
+    await disk.remove('b.seg');
     await disk.close();
     await writeFile(join(folder, '0000000009.seg.new'), 'half');
     const again = await openSpoolDisk(folder);
-    assert.deepEqual((await again.list()).toSorted(), ['lock.db', 'p.json']);
+    assert.deepEqual((await again.list()).toSorted(), ['lock.db', 'p.json', 'receipts', 'tile']);
     await again.close();
   });
 });
