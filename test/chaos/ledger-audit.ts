@@ -30,7 +30,7 @@ export interface LedgerAuditor {
   /** Answers that still have no row, of those given. */
   missing(received: readonly Received[]): readonly Received[];
   /** Everything that is wrong now, over all that was ever read and received. */
-  faults(received: readonly Received[], spokeHomes: readonly string[]): LedgerFaults;
+  faults(received: readonly Received[], spokeHomes: readonly string[]): Promise<LedgerFaults>;
   readonly rows: number;
   readonly logs: number;
 }
@@ -88,6 +88,11 @@ export function createLedgerAuditor(pool: () => Pool): LedgerAuditor {
     if (head.next_index > 0) compare(head.log, head.receipt, 'the receipt at the hub');
   }
 
+  async function read(): Promise<void> {
+    heads = (await pool().query<Head>('SELECT log, next_index, edge, receipt FROM audit_logs ORDER BY log')).rows;
+    for (const head of heads) await readLog(head);
+  }
+
   /** A note about a size that was read must name its root. */
   function compare(log: string, note: Uint8Array, what: string): void {
     const { size, root } = readCheckpoint(note);
@@ -109,10 +114,7 @@ export function createLedgerAuditor(pool: () => Pool): LedgerAuditor {
     get logs() {
       return logs.size;
     },
-    async read() {
-      heads = (await pool().query<Head>('SELECT log, next_index, edge, receipt FROM audit_logs ORDER BY log')).rows;
-      for (const head of heads) await readLog(head);
-    },
+    read,
     forget() {
       logs = new Map();
       seen = new Map();
@@ -121,8 +123,11 @@ export function createLedgerAuditor(pool: () => Pool): LedgerAuditor {
       rows = 0;
     },
     missing: (received) => received.filter(isMissing),
-    faults(received, spokeHomes) {
-      for (const [log, receipt] of spokeHomes.flatMap(receiptsIn)) {
+    async faults(received, spokeHomes) {
+      // Receipts first: what they speak of is in the database by then.
+      const receipts = spokeHomes.flatMap(receiptsIn);
+      await read();
+      for (const [log, receipt] of receipts) {
         const { size } = readCheckpoint(receipt);
         const stored = heads.find((head) => head.log === log)?.next_index ?? 0;
         if (size > stored) broken.push(`${log}: the spoke has a receipt for ${size} rows, the hub has ${stored}`);

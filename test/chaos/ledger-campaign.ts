@@ -58,17 +58,23 @@ export async function runCampaign({ faults, chance, only, progress }: CampaignOp
   let found: LedgerFaults = { lost: 0, doubled: 0, silentOpen: 0, broken: [] };
   let struck = 0;
 
-  async function settled(): Promise<void> {
+  /** Waits until the hub has what clients were told so far, and returns that; gives up after a while. */
+  async function settled(): Promise<readonly Received[]> {
     const expected = received();
     const deadline = performance.now() + SETTLE_MS;
     for (;;) {
       await ground.auditor.read().catch(() => ground.reviveHub());
-      if (ground.auditor.missing(expected).length === 0 || performance.now() > deadline) return;
+      if (ground.auditor.missing(expected).length === 0 || performance.now() > deadline) return expected;
       await delay(POLL_MS);
     }
   }
 
-  const all = ledgerFaults({ ground, chance, heard: (answer) => others.push(answer), settled });
+  const all = ledgerFaults({
+    ground,
+    chance,
+    heard: (answer) => others.push(answer),
+    settled: async () => void (await settled()),
+  });
   const choice = all.filter(({ name, weight }) => weight > 0 && (only === undefined || only.includes(name)));
   try {
     await load.answered(1);
@@ -80,14 +86,14 @@ export async function runCampaign({ faults, chance, only, progress }: CampaignOp
       await ground.reviveHub();
       for (const unit of UNITS) await ground.reviveSpoke(unit);
       await load.answered(1);
-      await settled();
-      found = ground.auditor.faults(
-        received(),
+      const expected = await settled();
+      found = await ground.auditor.faults(
+        expected,
         UNITS.map((unit) => ground.base.federation.spokeHome(unit)),
       );
       if (found.lost + found.doubled + found.silentOpen + found.broken.length > 0) {
         progress(`broken after ${fault.name}: ${JSON.stringify(found)}`);
-        for (const answer of ground.auditor.missing(received()).slice(0, 5))
+        for (const answer of ground.auditor.missing(expected).slice(0, 5))
           progress(JSON.stringify({ ...answer, body: '' }));
         break;
       }

@@ -3,7 +3,7 @@
 // reads the database itself.
 
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createPool, type Pool } from '@weir/hub/store/postgres/pool.ts';
@@ -66,7 +66,7 @@ export async function prepareLedgerGround(logger: Parameters<typeof createPool>[
       smallDisks = mountSmall(auditFolder(unit)) && smallDisks;
       cleanup.defer(async () => {
         await base.killSpoke(unit);
-        await unmount(auditFolder(unit));
+        if (smallDisks) await unmount(auditFolder(unit));
       });
       await federation.startSpoke(unit);
     }
@@ -160,29 +160,22 @@ export async function prepareLedgerGround(logger: Parameters<typeof createPool>[
   }
 }
 
-/** Puts a small file system under the folder, keeping what is in it. False where this account may not. */
+/** Puts an empty small file system in the folder's place: its ledgers begin anew there. False where this account may not. */
 function mountSmall(folder: string): boolean {
-  const aside = `${folder}.before`;
-  if (existsSync(folder)) renameSync(folder, aside);
+  rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  let mounted = true;
   try {
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES},mode=0700`, 'tmpfs', folder], { stdio: 'ignore' });
+    return true;
   } catch {
-    mounted = false;
+    return false;
   }
-  if (existsSync(aside)) cpSync(aside, folder, { recursive: true, preserveTimestamps: true });
-  rmSync(aside, { recursive: true, force: true });
-  return mounted;
 }
 
 async function unmount(folder: string): Promise<void> {
+  const isMounted = (): boolean => readFileSync('/proc/mounts', 'utf8').includes(` ${folder} `);
   for (let attempt = 0; attempt < 40; attempt += 1) {
-    try {
-      execFileSync('mountpoint', ['-q', folder]);
-    } catch {
-      return;
-    }
+    if (!isMounted()) return;
     try {
       execFileSync('umount', [folder], { stdio: 'ignore' });
     } catch {
@@ -190,4 +183,5 @@ async function unmount(folder: string): Promise<void> {
       await delay(250);
     }
   }
+  execFileSync('umount', ['--lazy', folder], { stdio: 'ignore' });
 }
