@@ -160,6 +160,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
     tiles: createTileStore(pool),
     copies: createCopyStore(pool),
     months: createRetentionStore(pool),
+    pushes: createPushStore(pool),
     scan: createRowScan(pool),
     spokeLogs: createSpokeLogs(pool),
   };
@@ -378,7 +379,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
       pushRows(
         config.audit.push,
         createSink,
-        { rows: stores.audit, cursors: createPushStore(pool), clock, random, logger, metrics },
+        { rows: stores.audit, cursors: stores.pushes, clock, random, logger, metrics },
         signal,
       ),
     clock,
@@ -392,6 +393,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
       tiles: stores.tiles,
       copies: stores.copies,
       months: stores.months,
+      pushes: stores.pushes,
       targets: copyTargets,
       hubKey: parseVkey(receiptKey.vkey),
       clock,
@@ -400,7 +402,11 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
     },
     {
       copyEveryMs: config.audit.copy.every_s * 1000,
-      retention: { days: config.audit.retention_days, heldUnits: config.audit.held_units },
+      retention: {
+        days: config.audit.retention_days,
+        heldUnits: config.audit.held_units,
+        sinks: config.audit.push.map(({ name }) => name),
+      },
     },
   ).map((job) => createLeader({ lock: locks, ...job, clock, logger, metrics }));
 

@@ -3,6 +3,7 @@
 
 import { describeThrown, WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { AuditStore } from '../store/audit-store.ts';
+import type { PushStore } from '../store/push-store.ts';
 import type { RetentionStore } from '../store/retention-store.ts';
 import type { TileStore } from '../store/tile-store.ts';
 import { type CopyJobParts, copyLogs } from './copy-job.ts';
@@ -26,6 +27,7 @@ export function custodyJobs(
     readonly store: Pick<AuditStore, 'head' | 'rowsFrom' | 'leavesFrom'>;
     readonly tiles: TileStore;
     readonly months: RetentionStore;
+    readonly pushes: Pick<PushStore, 'cursors'>;
     readonly targets: readonly CopyTarget[];
   },
   settings: { readonly copyEveryMs: number; readonly retention: RetentionRules },

@@ -117,7 +117,7 @@ export function createPush(ports: PushPorts, options: PushOptions): Push {
     return { messages, oldestMs };
   }
 
-  /** Retention took rows away before the sink had them: told, never silent. */
+  /** Retention took rows away before the sink was begun: told, never silent. */
   async function passMissing(log: string, wanted: number, found: number): Promise<void> {
     metrics.count('weir_hub_push_missing_rows_total', { sink: name }, found - wanted);
     logger.error(

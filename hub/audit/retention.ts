@@ -1,7 +1,9 @@
 // Removes months of rows from the database when they are old enough and in every write-once copy. It is the only thing that
 // ever deletes rows, so it believes nobody: what the copies hold is read back from them once more before a month goes.
 
+import { openReceipt } from '@weir/shared/audit/tlog/checkpoint.ts';
 import { HASH_BYTES, leafHash } from '@weir/shared/audit/tlog/hash.ts';
+import { parseVkey, type Verifier } from '@weir/shared/audit/tlog/note.ts';
 import { TILE_WIDTH } from '@weir/shared/audit/tlog/tile.ts';
 import { describeThrown, WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { Clock } from '@weir/shared/ports/clock.ts';
@@ -9,10 +11,11 @@ import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
 import type { AuditStore } from '../store/audit-store.ts';
 import type { CopyStore } from '../store/copy-store.ts';
+import type { PushStore } from '../store/push-store.ts';
 import type { Month, MonthOfLog, RetentionStore } from '../store/retention-store.ts';
-import type { TileStore } from '../store/tile-store.ts';
 import { copiedLog } from './copied-log.ts';
 import type { CopyTarget } from './copy-target.ts';
+import { verifiedTiles } from './verified-tiles.ts';
 
 const DAY_MS = 86_400_000;
 /** Bundles read back at once. */
@@ -20,11 +23,13 @@ const BUNDLES_AT_ONCE = 8;
 
 export interface RetentionParts {
   readonly store: Pick<AuditStore, 'head'>;
-  readonly tiles: Pick<TileStore, 'tiles'>;
   readonly copies: Pick<CopyStore, 'position'>;
+  readonly pushes: Pick<PushStore, 'cursors'>;
   readonly months: RetentionStore;
   /** All copies there are; nothing is ever removed without one. */
   readonly targets: readonly CopyTarget[];
+  /** The hub's receipt key. */
+  readonly hubKey: Verifier;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -35,6 +40,8 @@ export interface RetentionRules {
   readonly days: number;
   /** Units whose rows are not removed: a month that has any stays whole. */
   readonly heldUnits: readonly string[];
+  /** Names of the sinks that get every row: what one of them has not taken stays. */
+  readonly sinks: readonly string[];
 }
 
 /** One turn: every month that may go, oldest first. A month that may not is told, and does not hold up the others. */
@@ -51,7 +58,7 @@ export async function removeOldMonths(
     const name = new Date(month.fromMs).toISOString().slice(0, 7);
     try {
       const contents = await parts.months.contents(month);
-      const below = await removable(parts, contents, { olderMs, heldUnits: rules.heldUnits });
+      const below = await removable(parts, contents, { ...rules, olderMs });
       if (typeof below === 'string') {
         logger.info({ month: name, why: below }, 'a month of audit rows stays in the database');
         continue;
@@ -74,10 +81,16 @@ export async function removeOldMonths(
 
 /** By log, the index below which the month's rows may go; a sentence when the month has to stay. */
 async function removable(
-  { store, copies, targets }: RetentionParts,
+  { store, copies, pushes, targets }: RetentionParts,
   contents: readonly MonthOfLog[],
-  { olderMs, heldUnits }: { readonly olderMs: number; readonly heldUnits: readonly string[] },
+  { olderMs, heldUnits, sinks }: Pick<RetentionRules, 'heldUnits' | 'sinks'> & { readonly olderMs: number },
 ): Promise<ReadonlyMap<string, number> | string> {
+  const pushed = await Promise.all(
+    sinks.map(async (sink) => ({
+      sink,
+      cursors: new Map((await pushes.cursors(sink)).map(({ log, nextIndex }) => [log, nextIndex])),
+    })),
+  );
   const below = new Map<string, number>();
   for (const { log, unit, first, last, storedMs } of contents) {
     if (heldUnits.includes(unit)) return `rows of ${unit} are held`;
@@ -85,6 +98,10 @@ async function removable(
     for (const target of targets) {
       const verified = (await copies.position(target.name, log))?.verified ?? 0;
       if (verified <= last) return `${target.name} has verified ${log} up to row ${verified}, and needs row ${last}`;
+    }
+    for (const { sink, cursors } of pushed) {
+      const taken = cursors.get(log) ?? 0;
+      if (taken <= last) return `the sink ${sink} has taken ${log} up to row ${taken}, and needs row ${last}`;
     }
     const head = await store.head(log);
     if (head === undefined || head.nextIndex <= last) return `there are rows of ${log} beyond its end`;
@@ -95,33 +112,35 @@ async function removable(
   return contents.length > 0 && below.size === 0 ? 'its rows are the open ends of their logs' : below;
 }
 
-/** Reads every bundle that covers these rows back from every copy. Throws `integrity` naming the row and the copy. */
+/**
+ * Reads every bundle that covers these rows back from every copy, by that copy's own tiles up to its receipt: all that
+ * restoring would ask for. Throws `integrity` naming the row and the copy.
+ */
 async function readBack(
-  { tiles, targets }: RetentionParts,
+  { store, targets, hubKey }: RetentionParts,
   contents: readonly MonthOfLog[],
   below: ReadonlyMap<string, number>,
   signal: AbortSignal,
 ): Promise<void> {
   for (const { log, first } of contents) {
     const until = below.get(log) ?? 0;
+    const head = until > first ? await store.head(log) : undefined;
+    if (head === undefined) continue;
     const bundles = { from: Math.floor(first / TILE_WIDTH), until: Math.ceil(until / TILE_WIDTH) };
     for (const target of targets) {
       const source = copiedLog(target, log);
+      const wrong = (what: string): WeirError => new WeirError('integrity', `${what} in ${target.name}`);
+      const { checkpoint } = openReceipt(await source.checkpoint(), { log: parseVkey(head.vkey), hub: hubKey });
+      if (checkpoint.size < until) throw wrong(`${log} ends at row ${checkpoint.size}`);
+      const tiles = verifiedTiles(source, checkpoint);
       const check = async (index: number): Promise<void> => {
-        const leaves = (await tiles.tiles(log, 0, index, 1)).get(index);
+        const leaves = await tiles.tile(0, index);
         const rows = await source.entries(index, TILE_WIDTH);
-        if (leaves === undefined || rows === undefined) {
-          throw new WeirError('integrity', `bundle ${index} of ${log} is missing in ${target.name}`);
-        }
-        const wrong = rows.findIndex(
+        if (rows === undefined) throw wrong(`bundle ${index} of ${log} is missing`);
+        const other = rows.findIndex(
           (row, at) => !leafHash(row).equals(leaves.subarray(at * HASH_BYTES, (at + 1) * HASH_BYTES)),
         );
-        if (wrong >= 0) {
-          throw new WeirError(
-            'integrity',
-            `row ${index * TILE_WIDTH + wrong} of ${log} is not itself in ${target.name}`,
-          );
-        }
+        if (other >= 0) throw wrong(`row ${index * TILE_WIDTH + other} of ${log} is not itself`);
       };
       for (let at = bundles.from; at < bundles.until; at += BUNDLES_AT_ONCE) {
         if (signal.aborted) return;

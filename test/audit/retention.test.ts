@@ -1,7 +1,7 @@
 // Retention: a month goes only when it is old and every copy has it, and what went can be brought back.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -11,6 +11,7 @@ import type { CopyTarget } from '@weir/hub/audit/copy-target.ts';
 import { createRowProofs } from '@weir/hub/audit/prove.ts';
 import { onlyInCopies, removeOldMonths, type RetentionRules } from '@weir/hub/audit/retention.ts';
 import { createFolderTarget } from '@weir/hub/io/copy-folder.ts';
+import { createPushStore } from '@weir/hub/store/postgres/push-store.ts';
 import { createRetentionStore } from '@weir/hub/store/postgres/retention-store.ts';
 import { createRowScan } from '@weir/hub/store/postgres/row-scan.ts';
 import type { RetentionStore } from '@weir/hub/store/retention-store.ts';
@@ -21,7 +22,7 @@ import { uncounted } from './doubles.ts';
 import { growLog } from './stored-log.ts';
 
 const LOG = 'payments.edge-1.w0.e1';
-const RULES: RetentionRules = { days: 30, heldUnits: [] };
+const RULES: RetentionRules = { days: 30, heldUnits: [], sinks: [] };
 /** Long ago, and well within a month. */
 const OLD = Date.parse('2025-03-10T00:00:00.000Z');
 const NEWER = Date.parse('2025-04-10T00:00:00.000Z');
@@ -75,9 +76,10 @@ async function clean(
   await removeOldMonths(
     {
       store: hub.store,
-      tiles: hub.tiles,
       copies: hub.copies,
+      pushes: createPushStore(hub.pool),
       months,
+      hubKey: hub.signers.hubKey,
       targets: change.targets ?? [target],
       clock: { nowMs: () => change.nowMs ?? Date.parse('2025-05-15T00:00:00.000Z') },
       logger,
@@ -189,6 +191,39 @@ const staying: readonly (readonly [
     {},
     /bundle 1 of .* is missing/,
   ],
+  [
+    'a tile of the copy is gone, without which no row of it can be believed again',
+    ({ path }) => rm(join(path, 'logs', LOG, 'tile/0/001')),
+    {},
+    /tile\/0\/001 is missing/,
+  ],
+  [
+    'the copy has gone back to an earlier end, whatever was noted of it',
+    async ({ path, hub }) => {
+      const earlier = await readFile(join(path, 'logs', LOG, 'checkpoint'));
+      await growLog(hub.store, hub.signers, LOG, 600, OLD);
+      await hub.pool.query("UPDATE audit_rows SET stored_at = event_time + interval '1 second'");
+      await copy(hub, await createFolderTarget(path));
+      await writeFile(join(path, 'logs', LOG, 'checkpoint'), earlier);
+    },
+    {},
+    /ends at row 700/,
+  ],
+  [
+    'a sink was never begun',
+    () => Promise.resolve(),
+    { rules: { sinks: ['siem'] } },
+    /the sink siem has taken .* row 0/,
+  ],
+  [
+    'a sink has not taken all of it',
+    async ({ hub }) => {
+      await createPushStore(hub.pool).begin('siem', [{ log: LOG, nextIndex: 700 }]);
+      await createPushStore(hub.pool).begin('lake', [{ log: LOG, nextIndex: 599 }]);
+    },
+    { rules: { sinks: ['siem', 'lake'] } },
+    /the sink lake has taken .* up to row 599, and needs row 599/,
+  ],
 ];
 for (const [name, prepare, change, told] of staying) {
   test(`a month stays when ${name}`, async () => {
@@ -198,12 +233,21 @@ for (const [name, prepare, change, told] of staying) {
       ? { targets: [at.target, await createFolderTarget(`${at.path}-b`)] }
       : {};
     const lines = await clean(at, { ...change, ...another });
-    assert.equal(await rowsIn(at), 700);
-    assert.equal((await at.hub.store.head(LOG))?.keptFrom, 0);
+    const head = await at.hub.store.head(LOG);
+    assert.equal(await rowsIn(at), head?.nextIndex);
+    assert.equal(head?.keptFrom, 0);
     if (told === undefined) assert.deepEqual(lines, []);
     else assert.match(lines[0] ?? '', told);
   });
 }
+
+test('a month goes once every sink has taken its rows, and one that is no longer configured is not asked', async () => {
+  const at = await ground();
+  const pushes = createPushStore(at.hub.pool);
+  await pushes.begin('siem', [{ log: LOG, nextIndex: 600 }]);
+  await pushes.begin('former', []);
+  assert.deepEqual(await clean(at, { rules: { sinks: ['siem'] } }), ['2025-03: removed']);
+});
 
 test('rows that come in while a month is looked at are not removed unseen', async () => {
   const at = await ground();
