@@ -179,7 +179,8 @@ export function createShipper(parts: ShipperParts): Shipper {
         salvageFrom: Math.min(held, receipted),
       });
     }
-    await checkHeld(held, position.receipt);
+    // Of a closed log whose rows up to the signed size are others than its own, the hub says that it has forked.
+    await checkHeld(held, position.receipt, position.state === 'closed' ? Math.min(size, held) : receipted);
     if (position.state === 'closed') throw new Ended(closedBy(position, size));
     const { firstIndex } = log.stats();
     if (held < firstIndex) {
@@ -201,8 +202,11 @@ export function createShipper(parts: ShipperParts): Shipper {
     parts.onHubLoss?.(loss);
   }
 
-  /** Compares what the hub says it has with this log, and takes its receipt. Throws `Ended` or `untrusted`. */
-  async function checkHeld(held: number, bytes: Uint8Array): Promise<void> {
+  /**
+   * Compares what the hub says it has with this log, and takes its receipt. Throws `Ended` or `untrusted`.
+   * @param common rows that are known to be the same on both sides, should the hub have more than this log
+   */
+  async function checkHeld(held: number, bytes: Uint8Array, common: number): Promise<void> {
     if (held === 0) {
       if (bytes.length > 0) throw new WeirError('untrusted', 'the hub has no rows and shows a receipt');
       return;
@@ -216,7 +220,7 @@ export function createShipper(parts: ShipperParts): Shipper {
       throw new Ended({
         reason: 'rollback',
         detail: `the hub has rows up to ${held}, this log ends at ${durableIndex}`,
-        salvageFrom: durableIndex,
+        salvageFrom: common,
         held,
       });
     }
@@ -315,7 +319,7 @@ export function createShipper(parts: ShipperParts): Shipper {
         throw new WeirError('untrusted', `the hub acknowledged rows up to ${answer.nextIndex}, not ${end}`);
       }
       held = answer.nextIndex;
-      await checkHeld(held, answer.receipt);
+      await checkHeld(held, answer.receipt, log.receipt()?.size ?? 0);
       window.give();
       inFlight -= 1;
       succeeded();

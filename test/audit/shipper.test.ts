@@ -289,7 +289,7 @@ test('a hub that shows more rows, signed by this log, than it has: an old copy; 
   assert.equal(it.hub.opened, 0);
   assert.deepEqual([it.log.stats().acknowledged, it.log.stats().firstIndex], [0, 0]);
   assert.deepEqual(it.ends, [
-    { reason: 'rollback', detail: 'the hub has rows up to 9, this log ends at 3', salvageFrom: 3, held: 9 },
+    { reason: 'rollback', detail: 'the hub has rows up to 9, this log ends at 3', salvageFrom: 0, held: 9 },
   ]);
   await it.stop();
 });
