@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { checkRun } from '@weir/hub/audit/fsck-rows.ts';
 import { fsck } from '@weir/hub/audit/fsck.ts';
 import type { CopyTarget } from '@weir/hub/audit/copy-target.ts';
@@ -89,6 +90,10 @@ async function clean(
     new AbortController().signal,
   );
   return told;
+}
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  while (!(await holds())) await sleep(20);
 }
 
 async function rowsIn({ hub }: Ground): Promise<number> {
@@ -262,6 +267,26 @@ test('rows that come in while a month is looked at are not removed unseen', asyn
   };
   assert.match((await clean({ ...at, months }))[0] ?? '', /rows came in meanwhile/);
   assert.equal(await rowsIn(at), 701);
+});
+
+test('rows of other months come in and are found while a month is being removed', async () => {
+  const at = await ground();
+  const { hub } = at;
+  const other = await hub.pool.connect();
+  await other.query('BEGIN');
+  // Holds the removal up where it looks at the month for the last time.
+  await other.query('LOCK TABLE audit_rows_202503 IN SHARE MODE');
+  const removing = clean(at);
+  await until(async () => {
+    const { rows } = await hub.pool.query("SELECT 1 FROM pg_locks WHERE NOT granted");
+    return rows.length > 0;
+  });
+  await growLog(hub.store, hub.signers, LOG, 1, NEWER);
+  assert.equal(await rowsIn(at), 701);
+  await other.query('COMMIT');
+  other.release();
+  assert.deepEqual(await removing, ['2025-03: removed']);
+  assert.equal(await rowsIn(at), 701 - 512);
 });
 
 test('a removal that is lost is done again, one that was reported lost is done once', async () => {

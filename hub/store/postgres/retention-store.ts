@@ -2,6 +2,7 @@
 
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { Month, MonthOfLog, RetentionStore } from '../retention-store.ts';
+import { lockHeads } from './audit-heads.ts';
 import { inTransaction, type Pool, type Queryable } from './pool.ts';
 import { storeError } from './store-error.ts';
 
@@ -28,13 +29,12 @@ export function createRetentionStore(pool: Pool): RetentionStore {
         return await inTransaction(pool, async (client) => {
           await client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
           const name = partitionOf(month);
-          // Nobody may add to the month from here on; whoever waits finds the default partition.
-          await client.query('LOCK TABLE audit_rows IN ACCESS EXCLUSIVE MODE');
+          // Nobody may add to the month from here on; readers, and rows of other months, pass.
+          await client.query(`LOCK TABLE ${name} IN EXCLUSIVE MODE`);
           if (!sameContents(contents, await contentsOf(client, month))) return false;
-          await client.query(`ALTER TABLE audit_rows DETACH PARTITION ${name}`);
           const bounds = [[...below.keys()], [...below.values()]];
           await client.query(
-            `INSERT INTO audit_rows SELECT kept.* FROM ${name} AS kept
+            `CREATE TEMPORARY TABLE kept_rows ON COMMIT DROP AS SELECT kept.* FROM ${name} AS kept
              LEFT JOIN unnest($1::text[], $2::bigint[]) AS bound (log, below) ON bound.log = kept.log
              WHERE kept.index >= coalesce(bound.below, 0)`,
             bounds,
@@ -45,6 +45,15 @@ export function createRetentionStore(pool: Pool): RetentionStore {
              WHERE gone.index < bound.below GROUP BY gone.log`,
             bounds,
           );
+          // What took its time is done: only the few rows that stay are still to be moved while everybody waits. Heads first,
+          // as whoever adds rows does it.
+          await lockHeads(
+            client,
+            rows.map(({ log }) => log),
+          );
+          await client.query('LOCK TABLE audit_rows IN ACCESS EXCLUSIVE MODE');
+          await client.query(`ALTER TABLE audit_rows DETACH PARTITION ${name}`);
+          await client.query('INSERT INTO audit_rows SELECT * FROM kept_rows');
           await client.query(
             `UPDATE audit_logs SET kept_from = gone.last + 1 FROM unnest($1::text[], $2::bigint[]) AS gone (log, last)
              WHERE audit_logs.log = gone.log AND kept_from <= gone.last`,
