@@ -88,6 +88,7 @@ async function search(
 ): Promise<RowPage> {
   const order = filter.log === undefined ? BY_TIME : BY_INDEX;
   const [width, ...after] = decodeCursor(cursor, ['number', ...order.kinds]) ?? [order.span];
+  if (!after.every(isKey)) throw new WeirError('invalid_argument', 'the page cursor is not one of ours');
   const behind = (conditions: Conditions): Conditions =>
     after.length === 0
       ? conditions
@@ -143,6 +144,12 @@ async function search(
     span = Math.max(1, Math.round(span * Math.min(QUERY_LIMITS.growth, Math.max(1 / QUERY_LIMITS.growth, factor))));
   }
 }
+/** A part of a cursor that the database can read: the first text is a time, and numbers are whole. */
+function isKey(part: CursorPart, at: number): boolean {
+  if (typeof part === 'number') return Number.isSafeInteger(part);
+  return at > 0 ? !part.includes('\0') : !Number.isNaN(Date.parse(part));
+}
+
 /** How wide the window was that ended a page: the next page need not begin small again. */
 function spanOf({ span }: Order, width: CursorPart | undefined): number {
   return typeof width === 'number' && Number.isSafeInteger(width) && width > 0 ? Math.min(width, SPAN_MAX) : span;
