@@ -181,6 +181,21 @@ export function createIngest(parts: IngestParts): Ingest {
     return false;
   }
 
+  /**
+   * Why a log is closed for this caller, who takes as stored only what that allows. One that went back to an earlier state may
+   * have recorded since, before it heard that its log was closed: to it the log has forked. A copy that only lags behind has
+   * gone back, whatever the other copy has done.
+   */
+  async function closedFor(head: LogHead, opening: LogOpening): Promise<LogHead['reason']> {
+    const { log, vkey, reason } = head;
+    if (opening.checkpoint.length === 0 || vkey === '') return reason;
+    const signed = openSigned(opening.checkpoint, parseVkey(vkey));
+    if (typeof signed === 'string') return reason;
+    const claim = { checkpoint: { ...signed, note: opening.checkpoint }, receipt: undefined };
+    const judgement = await judgeOpening(head, claim, (size) => parts.rootAt(log, size));
+    return judgement.kind === 'close' ? judgement.reason : reason;
+  }
+
   async function judge(head: LogHead, opening: LogOpening, signal: AbortSignal): Promise<void> {
     const { log } = opening;
     const key = parseVkey(head.vkey);
@@ -249,7 +264,7 @@ export function createIngest(parts: IngestParts): Ingest {
       const { log } = opening;
       if (!isOwn(from, log)) throw new WeirError('forbidden', 'the log belongs to another spoke');
       const known = await store.head(log);
-      if (known?.state === 'closed') return positionOf(known);
+      if (known?.state === 'closed') return positionOf(known, await closedFor(known, opening));
       const vkey = await boundKey(from, opening, known);
       const { unit, spoke } = from;
       const head = known ?? (await store.admit({ log, unit, spoke, vkey, binding: Buffer.from(opening.binding) }));
@@ -269,8 +284,8 @@ export function createIngest(parts: IngestParts): Ingest {
     },
   };
 
-  function positionOf(head: LogHead): LogPosition {
-    const { nextIndex, state, reason } = head;
+  function positionOf(head: LogHead, reason = head.reason): LogPosition {
+    const { nextIndex, state } = head;
     return { nextIndex, receipt: receipts.of(head), state, reason };
   }
 }

@@ -176,7 +176,8 @@ export function createShipper(parts: ShipperParts): Shipper {
       throw new Ended({
         reason: 'fork',
         detail: 'the hub holds other rows of this log',
-        salvageFrom: Math.min(held, receipted),
+        // It may be another copy of this spoke that went its own way, and not this one.
+        salvageFrom: (await isOwn(held, position.receipt)) ? held : Math.min(held, receipted),
       });
     }
     // Of a closed log whose rows up to the signed size are others than its own, the hub says that it has forked.
@@ -192,6 +193,12 @@ export function createShipper(parts: ShipperParts): Shipper {
     }
     if (held < receipted) hubLost({ receipted, held });
     return held;
+  }
+
+  /** Whether what the hub holds are rows of this log as they are here. */
+  async function isOwn(held: number, receipt: Uint8Array): Promise<boolean> {
+    if (held > log.stats().durableIndex || receipt.length === 0) return false;
+    return checkReceipt(receipt, held).root.equals(await log.rootAt(held));
   }
 
   function hubLost(loss: HubLoss): void {

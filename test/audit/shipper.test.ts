@@ -283,14 +283,28 @@ test('a batch that was stored but whose answer was lost is not doubled', async (
 test('a hub that shows more rows, signed by this log, than it has: an old copy; nothing is sent or pruned', async () => {
   const it = await running();
   await it.record(3);
-  it.hub.onPosition = () => positionOf(it, 9, Buffer.alloc(32, 5));
+  it.hub.onPosition = async () => {
+    // What is recorded after the question is not among what the hub has compared.
+    await it.record(2);
+    return { ...(await positionOf(it, 9, Buffer.alloc(32, 5))), state: 'closed', reason: 'rollback' };
+  };
   it.start();
   await until(() => it.ends.length > 0, 'the end told');
   assert.equal(it.hub.opened, 0);
   assert.deepEqual([it.log.stats().acknowledged, it.log.stats().firstIndex], [0, 0]);
   assert.deepEqual(it.ends, [
-    { reason: 'rollback', detail: 'the hub has rows up to 9, this log ends at 3', salvageFrom: 0, held: 9 },
+    { reason: 'rollback', detail: 'the hub has rows up to 9, this log ends at 5', salvageFrom: 3, held: 9 },
   ]);
+  await it.stop();
+});
+
+test('a hub that has more rows and does not say that the log went back: only what it has receipted here is known to be there', async () => {
+  const it = await running();
+  await it.record(3);
+  it.hub.onPosition = () => positionOf(it, 9, Buffer.alloc(32, 5));
+  it.start();
+  await until(() => it.ends.length > 0, 'the end told');
+  assert.deepEqual([it.ends[0]?.reason, it.ends[0]?.salvageFrom], ['rollback', 0]);
   await it.stop();
 });
 
