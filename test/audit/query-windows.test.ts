@@ -108,9 +108,12 @@ test('following cursors to the end tells every matching row once and in order', 
   }
 });
 
+function cursorOf(parts: readonly unknown[]): string {
+  return Buffer.from(JSON.stringify(parts)).toString('base64url');
+}
+
 test('a cursor of another kind of question, or with a made up width, is refused or harmless', async () => {
   const { pool } = await server.migratedPool();
-  const cursorOf = (parts: readonly unknown[]): string => Buffer.from(JSON.stringify(parts)).toString('base64url');
   for (const parts of [
     ['2026-01-01T00:00:00.000Z', 'l', 1],
     [1, 2],
