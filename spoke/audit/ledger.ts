@@ -489,7 +489,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
         if (pauseMs > 0)
           logger.error({ log: id, reason: end.reason, pause_ms: pauseMs }, 'the hub closes one log after the other');
         await clock.sleep(pauseMs, stopping.signal);
-        await roll({ ...end, settled: true }).catch((failed: unknown) =>
+        const { reason, detail, salvageFrom } = end;
+        await roll({ reason, detail, salvageFrom, settled: true }).catch((failed: unknown) =>
           logger.error(
             { log: id, error: describeThrown(failed) },
             'a log that the hub has closed could not be followed by another yet',
