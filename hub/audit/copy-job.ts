@@ -95,15 +95,16 @@ export async function copyLog(parts: CopyJobParts, log: string, signal?: AbortSi
 
   await copyPartial(parts, head, tiles);
   await replaceCheckpoint(parts, head, held);
-  if (head.state === 'closed') {
+  const isClosed = head.state === 'closed';
+  if (isClosed) {
     const closed = JSON.stringify({ v: 1, reason: head.reason });
     await target.replace(copyPath(log, COPY_OBJECTS.closed), Buffer.from(`${closed}\n`, 'utf8'));
   }
   const now = clock.nowMs();
   const due = held.receiptAtMs === null || now - held.receiptAtMs >= COPY_LIMITS.receiptEveryMs;
-  if (due || head.state === 'closed') {
+  if (due || isClosed) {
     await target.keep(copyPath(log, `${COPY_OBJECTS.receipts}/${size}`), head.receipt);
-    await copies.moved(target.name, log, { copied: size, verified: size, receiptAtMs: now });
+    await copies.moved(target.name, log, { copied: size, verified: size, receiptAtMs: now, closed: isClosed });
   } else {
     await copies.moved(target.name, log, { copied: size, verified: size });
   }

@@ -15,11 +15,16 @@ export interface CopyPosition {
 export interface CopyStore {
   position(target: string, log: string): Promise<CopyPosition | undefined>;
 
-  /** Moves a position; rows never move back. */
+  /** Moves a position; rows never move back. `closed` once the copy says that the log is closed. */
   moved(
     target: string,
     log: string,
-    to: { readonly copied: number; readonly verified: number; readonly receiptAtMs?: number },
+    to: {
+      readonly copied: number;
+      readonly verified: number;
+      readonly receiptAtMs?: number;
+      readonly closed?: boolean;
+    },
   ): Promise<void>;
 
   /**

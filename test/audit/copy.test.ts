@@ -75,6 +75,24 @@ test('a copy is a log that anyone can verify, and follows the log as it grows', 
   assert.deepEqual(await hub.copies.behind(target.name, { after: '', limit: 10, receiptBeforeMs: 0 }), []);
 });
 
+test('a log that is closed while it is being copied is closed in the copy too', async () => {
+  const hub = await hubWith(10);
+  const { target } = await emptyFolder();
+  await tile(hub);
+  const closing: CopyTarget = {
+    ...target,
+    async replace(path, bytes) {
+      await hub.pool.query(`UPDATE audit_logs SET state = 'closed', reason = 'fork', updated_at = now()`);
+      await target.replace(path, bytes);
+    },
+  };
+  await copyLog(copyParts(hub, closing), LOG);
+  assert.equal(await target.read(`logs/${LOG}/closed.json`), undefined);
+  await copy(hub, target);
+  assert.equal(String(await target.read(`logs/${LOG}/closed.json`)), '{"v":1,"reason":"fork"}\n');
+  assert.deepEqual(await hub.copies.behind(target.name, { after: '', limit: 10, receiptBeforeMs: 0 }), []);
+});
+
 test('a receipt is kept for good once an hour, and when the log is closed', async () => {
   const hub = await hubWith(10);
   const { target } = await emptyFolder();

@@ -24,14 +24,16 @@ export function createCopyStore(pool: Pool): CopyStore {
       return rows[0] === undefined ? undefined : positionIn(rows[0]);
     },
 
-    async moved(target, log, { copied, verified, receiptAtMs }) {
+    async moved(target, log, { copied, verified, receiptAtMs, closed = false }) {
       await pool.query(
-        `INSERT INTO audit_copies AS held (target, log, copied, verified, checkpoint_at, updated_at)
-         VALUES ($1, $2, $3, $4, to_timestamp($5::double precision / 1000), coalesce(to_timestamp($5::double precision / 1000), now()))
+        `INSERT INTO audit_copies AS held (target, log, copied, verified, checkpoint_at, updated_at, closed)
+         VALUES ($1, $2, $3, $4, to_timestamp($5::double precision / 1000),
+           coalesce(to_timestamp($5::double precision / 1000), now()), $6)
          ON CONFLICT (target, log) DO UPDATE SET copied = greatest(held.copied, excluded.copied),
            verified = greatest(held.verified, excluded.verified),
-           checkpoint_at = coalesce(excluded.checkpoint_at, held.checkpoint_at), updated_at = excluded.updated_at`,
-        [target, log, copied, verified, receiptAtMs ?? null],
+           checkpoint_at = coalesce(excluded.checkpoint_at, held.checkpoint_at), updated_at = excluded.updated_at,
+           closed = held.closed OR excluded.closed`,
+        [target, log, copied, verified, receiptAtMs ?? null, closed],
       );
     },
 
@@ -42,7 +44,7 @@ export function createCopyStore(pool: Pool): CopyStore {
          LEFT JOIN audit_copies AS copy ON copy.target = $1 AND copy.log = logs.log
          WHERE logs.vkey <> '' AND logs.next_index > 0 AND logs.log > $2
            AND (copy.log IS NULL OR logs.next_index > copy.verified OR copy.checkpoint_at IS NULL
-             OR (logs.state = 'closed' AND logs.updated_at > copy.updated_at)
+             OR (logs.state = 'closed' AND NOT copy.closed)
              OR (copy.updated_at > copy.checkpoint_at AND copy.checkpoint_at < to_timestamp($4::double precision / 1000)))
          ORDER BY logs.log LIMIT $3`,
         [target, after, limit, receiptBeforeMs],
