@@ -21,6 +21,7 @@ import { sampleNpmPackages, samplePythonReleases } from '../upstreams/sample-pac
 /** A row as the hub gives it back; only what the suites look at. */
 export interface Row {
   readonly [member: string]: unknown;
+  readonly log: string;
   readonly index: number;
   readonly outcome: string;
   readonly level: string;
