@@ -101,9 +101,15 @@ export async function surveyEpochs(
 
 /**
  * Puts the folder in order. An epoch that is neither closed nor named by `current` was made by a roll that a crash cut
- * short: one without rows never began and is removed, one with rows is closed.
+ * short: one without rows never began and is removed, one with rows is closed. Throws `unsupported` when the folder holds rows
+ * that stand in no epoch.
  */
 export async function orderEpochs(disk: LedgerDisk, logOf: (name: string) => string, at: string): Promise<Epochs> {
+  if ((await disk.files()).some((name) => name.endsWith('.seg'))) {
+    throw new WeirError('unsupported', 'this folder holds an audit log of a version without epochs', {
+      next: 'let that version bring its rows to the hub, or move the folder aside as evidence; then start again',
+    });
+  }
   const { current, entries, blank, faults } = await surveyEpochs(disk, logOf);
   for (const name of blank) await disk.discard(name);
   const unreadable = new Set(faults.filter(({ file }) => file === CLOSURE_FILE).map(({ epoch }) => epoch));

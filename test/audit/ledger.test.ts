@@ -91,6 +91,12 @@ test('a template of another ledger is refused', async () => {
   await Promise.all([one.close(), two.close()]);
 });
 
+test('a folder with rows that stand in no epoch is refused and left as it is', async () => {
+  const disk = memoryLedgerDisk(new Map([['0000000001.seg', Buffer.alloc(8)]]));
+  await assert.rejects(ledgerOver(disk), { code: 'unsupported' });
+  assert.deepEqual([[...disk.small.keys()], disk.folders.size], [['0000000001.seg'], 0]);
+});
+
 test('names of epochs sort by age whatever the clock does', () => {
   const names: string[] = [];
   for (const atMs of [5_000_000, 1_000, 5_000_000, 0, 9_000_000]) {
