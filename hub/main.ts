@@ -15,6 +15,7 @@ import { createActors } from './audit/actors.ts';
 import { fsck } from './audit/fsck.ts';
 import { custodyJobs } from './audit/custody-jobs.ts';
 import { createIngest } from './audit/ingest.ts';
+import { createOwnLeaves } from './audit/own-leaves.ts';
 import { createLeader } from './audit/leader.ts';
 import { makePartitions, PARTITION_LIMITS } from './audit/partition-job.ts';
 import { pastRoot } from './audit/past-root.ts';
@@ -280,6 +281,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
       },
       fleet,
       ingest,
+      leaves: createOwnLeaves(stores.audit),
     }),
   });
   const databaseOk = async (): Promise<boolean> => {

@@ -5,6 +5,7 @@ import { BundleService } from '@weir/proto/weir/bundle/v1/bundle_pb.ts';
 import { EnrollmentService } from '@weir/proto/weir/enrollment/v1/enrollment_pb.ts';
 import { FleetService } from '@weir/proto/weir/fleet/v1/fleet_pb.ts';
 import type { Ingest } from '../audit/ingest.ts';
+import type { OwnLeaves } from '../audit/own-leaves.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { auditService } from './audit-service.ts';
 import { bundleService, type BundleServiceParts } from './bundle-service.ts';
@@ -17,6 +18,7 @@ export interface MachineServiceParts {
   readonly bundle: BundleServiceParts;
   readonly fleet: Fleet;
   readonly ingest: Ingest;
+  readonly leaves: OwnLeaves;
 }
 
 export function machineServices(parts: MachineServiceParts): readonly MachineService[] {
@@ -24,6 +26,6 @@ export function machineServices(parts: MachineServiceParts): readonly MachineSer
     forMachines(EnrollmentService, enrollmentService(parts.enrollment), { open: ['join'], grace: ['renew'] }),
     forMachines(BundleService, bundleService(parts.bundle)),
     forMachines(FleetService, fleetService(parts.fleet)),
-    forMachines(AuditService, auditService(parts.ingest)),
+    forMachines(AuditService, auditService(parts.ingest, parts.leaves)),
   ];
 }

@@ -2,6 +2,9 @@
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import {
+  type LeavesRequest,
+  type LeavesResponse,
+  type LeavesResponseSchema,
   LogState as WireLogState,
   type PositionRequest,
   type PositionRequestSchema,
@@ -13,6 +16,7 @@ import {
   type UploadResponseSchema,
 } from '@weir/proto/weir/audit/v1/audit_pb.ts';
 import { LOG_ID_MAX } from '../audit/log-id.ts';
+import { HASH_BYTES } from '../audit/tlog/hash.ts';
 import { WeirError } from '../errors/weir-error.ts';
 
 /** Rows in one batch. */
@@ -179,6 +183,22 @@ export function decodePosition(response: PositionResponse): LogPosition {
     default:
       throw new WeirError('invalid_argument', 'the hub did not say whether the log is open');
   }
+}
+
+export function decodeLeavesQuestion({ log, from }: LeavesRequest): { readonly log: string; readonly from: number } {
+  if (log.length > LOG_ID_MAX) throw new WeirError('invalid_argument', 'the log id is too long');
+  return { log, from: indexOf(from) };
+}
+
+export function encodeLeaves(leaves: readonly Uint8Array[]): MessageInitShape<typeof LeavesResponseSchema> {
+  return { hashes: Buffer.concat(leaves) };
+}
+
+/** @throws WeirError `invalid_argument` */
+export function decodeLeaves({ hashes }: LeavesResponse): readonly Buffer[] {
+  if (hashes.length % HASH_BYTES !== 0) throw new WeirError('invalid_argument', 'the hub sent a part of a hash');
+  const all = Buffer.from(hashes.buffer, hashes.byteOffset, hashes.byteLength);
+  return Array.from({ length: all.length / HASH_BYTES }, (_, i) => all.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES));
 }
 
 function indexOf(value: bigint): number {

@@ -8,6 +8,7 @@ import type { RowDraft } from '@weir/shared/audit/row.ts';
 import { ROW_VERSION } from '@weir/shared/audit/row.ts';
 import { signCheckpoint } from '@weir/shared/audit/tlog/checkpoint.ts';
 import { consistencyProof, inclusionProof, rootAt } from '@weir/shared/audit/tlog/proof.ts';
+import { HASH_BYTES } from '@weir/shared/audit/tlog/hash.ts';
 import { TILE_WIDTH } from '@weir/shared/audit/tlog/tile.ts';
 import { WeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
 import type { Clock } from '@weir/shared/ports/clock.ts';
@@ -103,6 +104,9 @@ export interface AuditLog {
   consistency(oldSize: number, newSize: number): Promise<readonly Buffer[]>;
   /** Proof that row `index` is in the tree of `size` rows; also for rows that are gone. */
   inclusion(index: number, size: number): Promise<readonly Buffer[]>;
+
+  /** Leaf hashes from an index on, at most `limit`; also of rows that are gone, none beyond the durable end. */
+  leaves(from: number, limit: number): Promise<readonly Buffer[]>;
 
   /** The newest receipt. */
   receipt(): HeldReceipt | undefined;
@@ -398,6 +402,20 @@ export async function createAuditLog(options: AuditLogOptions): Promise<AuditLog
     async inclusion(index, size) {
       checkSize(size);
       return inclusionProof(size, index, shelf.nodes);
+    },
+    async leaves(from, limit) {
+      const found: Buffer[] = [];
+      absorb();
+      const end = Math.min(from + limit, tree.size);
+      for (let at = from; at < end; ) {
+        const tile = await shelf.read(0, Math.floor(at / TILE_WIDTH));
+        const until = Math.min(end, at - (at % TILE_WIDTH) + TILE_WIDTH);
+        for (; at < until; at += 1) {
+          const start = (at % TILE_WIDTH) * HASH_BYTES;
+          found.push(tile.subarray(start, start + HASH_BYTES));
+        }
+      }
+      return found;
     },
     receipt: () => receipt,
     async acknowledge(newest) {

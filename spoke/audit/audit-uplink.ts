@@ -14,5 +14,7 @@ export interface UploadStream {
 export interface AuditUplink {
   /** Opens a session for a log and tells where the hub's copy of it ends. Rejects with `unavailable`, `timeout`, `forbidden`, … */
   position(opening: LogOpening, signal: AbortSignal): Promise<LogPosition>;
+  /** Leaf hashes of the hub's copy of a log from an index on, as many as it likes; none at the end of the copy. */
+  leaves(log: string, from: number, signal: AbortSignal): Promise<readonly Buffer[]>;
   open(signal: AbortSignal): UploadStream;
 }

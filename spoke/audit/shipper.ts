@@ -12,6 +12,7 @@ import type { Random } from '@weir/shared/ports/random.ts';
 import { BATCH_BYTES_MAX, BATCH_ROWS_MAX, type LogPosition, type UploadAnswer } from '@weir/shared/wire/audit.ts';
 import type { AuditLog } from './audit-log.ts';
 import type { AuditUplink, UploadStream } from './audit-uplink.ts';
+import { commonRows } from './common-rows.ts';
 import { createReceiptCheck } from './receipt-check.ts';
 
 export interface ShipperLimits {
@@ -94,6 +95,7 @@ export interface ShipperParts {
     | 'checkpointAt'
     | 'rootAt'
     | 'consistency'
+    | 'leaves'
     | 'receipt'
     | 'acknowledge'
     | 'withhold'
@@ -142,7 +144,7 @@ export function createShipper(parts: ShipperParts): Shipper {
     inFlight = 0;
     try {
       const sending = send(stream, next, window, sent, both);
-      const receiving = receive(stream, next, window, sent, succeeded);
+      const receiving = receive(stream, next, window, sent, succeeded, signal);
       // Whichever ends first ends the session; the other one is then cancelled and awaited.
       try {
         await Promise.race([sending, receiving]);
@@ -176,13 +178,11 @@ export function createShipper(parts: ShipperParts): Shipper {
       throw new Ended({
         reason: 'fork',
         detail: 'the hub holds other rows of this log',
-        // It may be another copy of this spoke that went its own way, and not this one.
-        salvageFrom: (await isOwn(held, position.receipt)) ? held : Math.min(held, receipted),
+        salvageFrom: await parted(signal),
       });
     }
-    // Of a closed log whose rows up to the signed size are others than its own, the hub says that it has forked.
-    await checkHeld(held, position.receipt, position.state === 'closed' ? Math.min(size, held) : receipted);
-    if (position.state === 'closed') throw new Ended(closedBy(position, size));
+    await checkHeld(held, position.receipt, signal);
+    if (position.state === 'closed') throw new Ended(closedBy(position));
     const { firstIndex } = log.stats();
     if (held < firstIndex) {
       throw new Ended({
@@ -195,12 +195,6 @@ export function createShipper(parts: ShipperParts): Shipper {
     return held;
   }
 
-  /** Whether what the hub holds are rows of this log as they are here. */
-  async function isOwn(held: number, receipt: Uint8Array): Promise<boolean> {
-    if (held > log.stats().durableIndex || receipt.length === 0) return false;
-    return checkReceipt(receipt, held).root.equals(await log.rootAt(held));
-  }
-
   function hubLost(loss: HubLoss): void {
     log.withhold(loss.held);
     acknowledged = loss.held;
@@ -209,11 +203,13 @@ export function createShipper(parts: ShipperParts): Shipper {
     parts.onHubLoss?.(loss);
   }
 
-  /**
-   * Compares what the hub says it has with this log, and takes its receipt. Throws `Ended` or `untrusted`.
-   * @param common rows that are known to be the same on both sides, should the hub have more than this log
-   */
-  async function checkHeld(held: number, bytes: Uint8Array, common: number): Promise<void> {
+  /** The first row that the hub lacks or has otherwise, whatever became of either side since the newest receipt. */
+  function parted(signal: AbortSignal): Promise<number> {
+    return commonRows(log, uplink, Math.min(log.receipt()?.size ?? 0, log.stats().durableIndex), signal);
+  }
+
+  /** Compares what the hub says it has with this log, and takes its receipt. Throws `Ended` or `untrusted`. */
+  async function checkHeld(held: number, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     if (held === 0) {
       if (bytes.length > 0) throw new WeirError('untrusted', 'the hub has no rows and shows a receipt');
       return;
@@ -227,7 +223,7 @@ export function createShipper(parts: ShipperParts): Shipper {
       throw new Ended({
         reason: 'rollback',
         detail: `the hub has rows up to ${held}, this log ends at ${durableIndex}`,
-        salvageFrom: common,
+        salvageFrom: await parted(signal),
         held,
       });
     }
@@ -235,7 +231,7 @@ export function createShipper(parts: ShipperParts): Shipper {
       throw new Ended({
         reason: 'fork',
         detail: `the hub holds other rows below ${held}`,
-        salvageFrom: Math.min(held, log.receipt()?.size ?? 0),
+        salvageFrom: await parted(signal),
       });
     }
     if (receipt === undefined) {
@@ -315,6 +311,7 @@ export function createShipper(parts: ShipperParts): Shipper {
     window: Window,
     sent: number[],
     succeeded: () => void,
+    signal: AbortSignal,
   ): Promise<never> {
     let held = start;
     for await (const answer of stream.answers) {
@@ -326,7 +323,7 @@ export function createShipper(parts: ShipperParts): Shipper {
         throw new WeirError('untrusted', `the hub acknowledged rows up to ${answer.nextIndex}, not ${end}`);
       }
       held = answer.nextIndex;
-      await checkHeld(held, answer.receipt, log.receipt()?.size ?? 0);
+      await checkHeld(held, answer.receipt, signal);
       window.give();
       inFlight -= 1;
       succeeded();
@@ -396,13 +393,11 @@ export function createShipper(parts: ShipperParts): Shipper {
   };
 }
 
-function closedBy({ nextIndex: held, reason: said }: LogPosition, size: number): LogEnd {
+/** The hub's rows are the beginning of this log: what comes after them is owed. */
+function closedBy({ nextIndex: held, reason: said }: LogPosition): LogEnd {
   const reason = END_REASONS.find((known) => known === said) ?? 'closed';
   const detail = `the hub has closed this log: ${said === '' ? 'it does not say why' : said.slice(0, 80)}`;
-  // An old copy's rows are the beginning of what the hub has.
-  return reason === 'rollback'
-    ? { reason, detail, salvageFrom: Math.min(size, held), held }
-    : { reason, detail, salvageFrom: held };
+  return { reason, detail, salvageFrom: held };
 }
 
 /** No more rows of this log can reach the hub. */

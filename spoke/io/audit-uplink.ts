@@ -2,11 +2,17 @@
 
 import { once } from 'node:events';
 import { create } from '@bufbuild/protobuf';
-import { AuditService, PositionRequestSchema, UploadRequestSchema } from '@weir/proto/weir/audit/v1/audit_pb.ts';
+import {
+  AuditService,
+  LeavesRequestSchema,
+  PositionRequestSchema,
+  UploadRequestSchema,
+} from '@weir/proto/weir/audit/v1/audit_pb.ts';
 import { WeirError, asWeirError } from '@weir/shared/errors/weir-error.ts';
 import {
   type UploadAnswer,
   decodeAnswer,
+  decodeLeaves,
   decodePosition,
   encodeBatch,
   encodeOpening,
@@ -31,6 +37,14 @@ export function createAuditUplink(channel: Pick<HubChannel, 'unary' | 'duplex' |
       try {
         const request = create(PositionRequestSchema, encodeOpening(opening));
         return decodePosition(await channel.unary(methods.position, request, signal));
+      } catch (thrown) {
+        throw explain(thrown);
+      }
+    },
+    async leaves(log, from, signal) {
+      try {
+        const request = create(LeavesRequestSchema, { log, from: BigInt(from) });
+        return decodeLeaves(await channel.unary(methods.leaves, request, signal));
       } catch (thrown) {
         throw explain(thrown);
       }

@@ -2,6 +2,7 @@
 
 import { createPrivateKey } from 'node:crypto';
 import { createIngest } from '@weir/hub/audit/ingest.ts';
+import { createOwnLeaves } from '@weir/hub/audit/own-leaves.ts';
 import { pastRoot } from '@weir/hub/audit/past-root.ts';
 import { openAuthority } from '@weir/hub/enrollment/certificate-authority.ts';
 import { createMachineServer } from '@weir/hub/io/machine-server.ts';
@@ -53,7 +54,7 @@ const ingest = createIngest({
 const server = createMachineServer({
   authority,
   tls: await authority.issueHub(['localhost', '127.0.0.1'], { fromMs: Date.now(), ttlMs: 3_600_000 }),
-  services: [forMachines(AuditService, auditService(ingest))],
+  services: [forMachines(AuditService, auditService(ingest, createOwnLeaves(store)))],
   graceMs: 0,
   isDenied: () => false,
   logger: quiet,

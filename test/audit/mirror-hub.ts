@@ -56,6 +56,7 @@ export function mirrorHub(vkey: string): MirrorHub {
       const told = await hub.onPosition();
       return told ?? { nextIndex: hub.rows.length, receipt: hub.receipt(), state: 'open', reason: '' };
     },
+    leaves: async (_log, from) => hub.rows.slice(from, from + 100).map((row) => leafHash(row)),
     take(batch) {
       const { firstIndex, rows, checkpoint, proof } = batch;
       const held = hub.rows.length;

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weir/audit/v1/audit.proto.
  */
 export const file_weir_audit_v1_audit: GenFile = /*@__PURE__*/
-  fileDesc("Chl3ZWlyL2F1ZGl0L3YxL2F1ZGl0LnByb3RvEg13ZWlyLmF1ZGl0LnYxIjcKDVVwbG9hZFJlcXVlc3QSJgoFYmF0Y2gYASABKAsyFy53ZWlyLmF1ZGl0LnYxLlJvd0JhdGNoImkKCFJvd0JhdGNoEgsKA2xvZxgBIAEoCRITCgtmaXJzdF9pbmRleBgCIAEoBBIMCgRyb3dzGAMgAygMEhIKCmNoZWNrcG9pbnQYBCABKAwSGQoRY29uc2lzdGVuY3lfcHJvb2YYBSADKAwiYgoOVXBsb2FkUmVzcG9uc2USIQoDYWNrGAEgASgLMhIud2Vpci5hdWRpdC52MS5BY2tIABIjCgRuYWNrGAIgASgLMhMud2Vpci5hdWRpdC52MS5OYWNrSABCCAoGcmVzdWx0IjcKA0FjaxILCgNsb2cYASABKAkSEgoKbmV4dF9pbmRleBgCIAEoBBIPCgdyZWNlaXB0GAMgASgMIl0KBE5hY2sSCwoDbG9nGAEgASgJEhIKCm5leHRfaW5kZXgYAiABKAQSDAoEY29kZRgDIAEoCRIOCgZkZXRhaWwYBCABKAkSFgoOcmV0cnlfYWZ0ZXJfbXMYBSABKA0iZgoPUG9zaXRpb25SZXF1ZXN0EgsKA2xvZxgBIAEoCRIPCgdsb2dfa2V5GAIgASgMEhAKCGluc3RhbmNlGAMgASgJEhIKCmNoZWNrcG9pbnQYBCABKAwSDwoHcmVjZWlwdBgFIAEoDCJvChBQb3NpdGlvblJlc3BvbnNlEhIKCm5leHRfaW5kZXgYASABKAQSDwoHcmVjZWlwdBgCIAEoDBImCgVzdGF0ZRgDIAEoDjIXLndlaXIuYXVkaXQudjEuTG9nU3RhdGUSDgoGcmVhc29uGAQgASgJKk8KCExvZ1N0YXRlEhkKFUxPR19TVEFURV9VTlNQRUNJRklFRBAAEhIKDkxPR19TVEFURV9PUEVOEAESFAoQTE9HX1NUQVRFX0NMT1NFRBACMqYBCgxBdWRpdFNlcnZpY2USSQoGVXBsb2FkEhwud2Vpci5hdWRpdC52MS5VcGxvYWRSZXF1ZXN0Gh0ud2Vpci5hdWRpdC52MS5VcGxvYWRSZXNwb25zZSgBMAESSwoIUG9zaXRpb24SHi53ZWlyLmF1ZGl0LnYxLlBvc2l0aW9uUmVxdWVzdBofLndlaXIuYXVkaXQudjEuUG9zaXRpb25SZXNwb25zZWIGcHJvdG8z");
+  fileDesc("Chl3ZWlyL2F1ZGl0L3YxL2F1ZGl0LnByb3RvEg13ZWlyLmF1ZGl0LnYxIjcKDVVwbG9hZFJlcXVlc3QSJgoFYmF0Y2gYASABKAsyFy53ZWlyLmF1ZGl0LnYxLlJvd0JhdGNoImkKCFJvd0JhdGNoEgsKA2xvZxgBIAEoCRITCgtmaXJzdF9pbmRleBgCIAEoBBIMCgRyb3dzGAMgAygMEhIKCmNoZWNrcG9pbnQYBCABKAwSGQoRY29uc2lzdGVuY3lfcHJvb2YYBSADKAwiYgoOVXBsb2FkUmVzcG9uc2USIQoDYWNrGAEgASgLMhIud2Vpci5hdWRpdC52MS5BY2tIABIjCgRuYWNrGAIgASgLMhMud2Vpci5hdWRpdC52MS5OYWNrSABCCAoGcmVzdWx0IjcKA0FjaxILCgNsb2cYASABKAkSEgoKbmV4dF9pbmRleBgCIAEoBBIPCgdyZWNlaXB0GAMgASgMIl0KBE5hY2sSCwoDbG9nGAEgASgJEhIKCm5leHRfaW5kZXgYAiABKAQSDAoEY29kZRgDIAEoCRIOCgZkZXRhaWwYBCABKAkSFgoOcmV0cnlfYWZ0ZXJfbXMYBSABKA0iZgoPUG9zaXRpb25SZXF1ZXN0EgsKA2xvZxgBIAEoCRIPCgdsb2dfa2V5GAIgASgMEhAKCGluc3RhbmNlGAMgASgJEhIKCmNoZWNrcG9pbnQYBCABKAwSDwoHcmVjZWlwdBgFIAEoDCJvChBQb3NpdGlvblJlc3BvbnNlEhIKCm5leHRfaW5kZXgYASABKAQSDwoHcmVjZWlwdBgCIAEoDBImCgVzdGF0ZRgDIAEoDjIXLndlaXIuYXVkaXQudjEuTG9nU3RhdGUSDgoGcmVhc29uGAQgASgJIioKDUxlYXZlc1JlcXVlc3QSCwoDbG9nGAEgASgJEgwKBGZyb20YAiABKAQiIAoOTGVhdmVzUmVzcG9uc2USDgoGaGFzaGVzGAEgASgMKk8KCExvZ1N0YXRlEhkKFUxPR19TVEFURV9VTlNQRUNJRklFRBAAEhIKDkxPR19TVEFURV9PUEVOEAESFAoQTE9HX1NUQVRFX0NMT1NFRBACMu0BCgxBdWRpdFNlcnZpY2USSQoGVXBsb2FkEhwud2Vpci5hdWRpdC52MS5VcGxvYWRSZXF1ZXN0Gh0ud2Vpci5hdWRpdC52MS5VcGxvYWRSZXNwb25zZSgBMAESSwoIUG9zaXRpb24SHi53ZWlyLmF1ZGl0LnYxLlBvc2l0aW9uUmVxdWVzdBofLndlaXIuYXVkaXQudjEuUG9zaXRpb25SZXNwb25zZRJFCgZMZWF2ZXMSHC53ZWlyLmF1ZGl0LnYxLkxlYXZlc1JlcXVlc3QaHS53ZWlyLmF1ZGl0LnYxLkxlYXZlc1Jlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message weir.audit.v1.UploadRequest
@@ -260,6 +260,47 @@ export const PositionResponseSchema: GenMessage<PositionResponse> = /*@__PURE__*
   messageDesc(file_weir_audit_v1_audit, 6);
 
 /**
+ * @generated from message weir.audit.v1.LeavesRequest
+ */
+export type LeavesRequest = Message<"weir.audit.v1.LeavesRequest"> & {
+  /**
+   * @generated from field: string log = 1;
+   */
+  log: string;
+
+  /**
+   * @generated from field: uint64 from = 2;
+   */
+  from: bigint;
+};
+
+/**
+ * Describes the message weir.audit.v1.LeavesRequest.
+ * Use `create(LeavesRequestSchema)` to create a new message.
+ */
+export const LeavesRequestSchema: GenMessage<LeavesRequest> = /*@__PURE__*/
+  messageDesc(file_weir_audit_v1_audit, 7);
+
+/**
+ * @generated from message weir.audit.v1.LeavesResponse
+ */
+export type LeavesResponse = Message<"weir.audit.v1.LeavesResponse"> & {
+  /**
+   * 32 bytes each, from `from` on; empty at the end of the log. The hub decides how many.
+   *
+   * @generated from field: bytes hashes = 1;
+   */
+  hashes: Uint8Array;
+};
+
+/**
+ * Describes the message weir.audit.v1.LeavesResponse.
+ * Use `create(LeavesResponseSchema)` to create a new message.
+ */
+export const LeavesResponseSchema: GenMessage<LeavesResponse> = /*@__PURE__*/
+  messageDesc(file_weir_audit_v1_audit, 8);
+
+/**
  * @generated from enum weir.audit.v1.LogState
  */
 export const LogState = {
@@ -315,6 +356,16 @@ export const AuditService: GenService<{
     methodKind: "unary";
     input: typeof PositionRequestSchema;
     output: typeof PositionResponseSchema;
+  },
+  /**
+   * Leaf hashes of the hub's copy of a log, open or closed: where two histories of it part, only they can tell.
+   *
+   * @generated from rpc weir.audit.v1.AuditService.Leaves
+   */
+  leaves: {
+    methodKind: "unary";
+    input: typeof LeavesRequestSchema;
+    output: typeof LeavesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_weir_audit_v1_audit, 0);
