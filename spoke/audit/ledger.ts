@@ -328,8 +328,9 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     const { promise, resolve: release } = Promise.withResolvers<void>();
     gate = promise;
     try {
-      const size = await before.log.retire();
+      // Before anything can fail: a log that takes no more rows is seen to until there is another.
       ending ??= { ...why, at: now() };
+      const size = await before.log.retire();
       const { reason, detail, at, salvageFrom, settled = false } = ending;
       const isLeft = salvageFrom !== undefined && salvageFrom < size;
       const closure = await closeEpoch(before.folder, {
