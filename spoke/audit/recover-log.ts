@@ -150,19 +150,21 @@ async function pastTree(disk: Pick<SpoolDisk, 'load' | 'list'>, size: number): P
   return LogTree.from(size, edges, () => undefined);
 }
 
+/** What was flushed comes first: a full tile may be left over from a crash before it was, and hold anything. */
 async function begunTile(disk: Pick<SpoolDisk, 'load' | 'list'>, size: number): Promise<Buffer> {
   const part = partOf(size) ?? '';
   const wanted = (size % TILE_WIDTH) * HASH_BYTES;
-  const full = await disk.load(tilePath(0, Math.floor(size / TILE_WIDTH)));
-  if (full?.length === TILE_BYTES) return full;
   const stored = await disk.load(part);
   if (stored?.length === wanted) return stored;
   // A crash between the larger tile that took its place and the removal of the rows behind it.
   const folder = part.slice(0, part.lastIndexOf('/'));
-  for (const name of await disk.list(folder)) {
-    const larger = await disk.load(`${folder}/${name}`);
-    if (larger !== undefined && larger.length > wanted && larger.length % HASH_BYTES === 0) return larger;
+  const widths = (await disk.list(folder)).map(Number).filter((width) => width * HASH_BYTES > wanted);
+  for (const width of widths.toSorted((one, other) => one - other)) {
+    const larger = await disk.load(`${folder}/${width}`);
+    if (larger?.length === width * HASH_BYTES) return larger;
   }
+  const full = await disk.load(tilePath(0, Math.floor(size / TILE_WIDTH)));
+  if (full?.length === TILE_BYTES) return full;
   throw damagedFile(part, stored === undefined ? 'missing_file' : 'damaged_file');
 }
 

@@ -139,6 +139,8 @@ export class Spool {
   #allocation: Promise<unknown> = Promise.resolve();
   /** Removals, one after the other, oldest segment first. */
   #removals: Promise<void> = Promise.resolve();
+  /** The file of a segment that has left the log, until it is known to be gone. */
+  #unremoved: string | undefined;
   /** Segments at the front of `used` that are about to go. */
   #leaving = 0;
   #sequence: number;
@@ -448,6 +450,7 @@ export class Spool {
     const removing = this.#inTurn(async () => {
       const { name } = await this.#takeOldest();
       await this.#disk.remove(name);
+      this.#unremoved = undefined;
     });
     // What cannot be removed holds rows that the hub has receipted: it is met again, and tried again.
     removing.catch(() => undefined);
@@ -457,8 +460,10 @@ export class Spool {
     const oldest = await this.#takeOldest();
     if (oldest.size === extent.size) {
       await this.#disk.recycle(oldest.name, extent.name, extent.size);
+      this.#unremoved = undefined;
     } else {
       await this.#disk.remove(oldest.name);
+      this.#unremoved = undefined;
       await this.#disk.allocate(extent.name, extent.size);
     }
   }
@@ -468,9 +473,13 @@ export class Spool {
     const [oldest] = this.#used;
     try {
       if (oldest === undefined) throw new WeirError('internal', 'there is no segment to remove');
+      // A file that stays while later ones go would be a gap at the next start.
+      if (this.#unremoved !== undefined) await this.#disk.remove(this.#unremoved);
+      this.#unremoved = undefined;
       await this.#beforeRemoval(oldest.nextIndex);
       this.#used.shift();
       this.#allocatedBytes -= oldest.size;
+      this.#unremoved = oldest.name;
       return oldest;
     } finally {
       this.#leaving -= 1;

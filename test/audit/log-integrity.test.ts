@@ -145,6 +145,25 @@ test('no row goes while the disk takes no tiles, and all go on when it does', as
   await log.close();
 });
 
+test('a segment that cannot be removed stays the oldest: no later one goes before it', async () => {
+  const disk = memoryDisk();
+  let log = await open(disk);
+  const rows = await record(log, 300);
+  let isStuck = true;
+  disk.onStep = (step) => {
+    if (isStuck && /^(?:remove|recycle) 0000000001\.seg$/.test(step)) throw new Error('EIO: injected');
+  };
+  for (const size of [200, 280]) await log.acknowledge(await receiptFor(log, size));
+  assert.ok(disk.files.has('0000000001.seg') && disk.files.has('0000000002.seg'));
+  await log.close();
+  log = await open(disk);
+  isStuck = false;
+  await log.acknowledge(await receiptFor(log, 290));
+  assert.ok(!disk.files.has('0000000001.seg'));
+  await checkProofs(log, rows, [0, 100, 299]);
+  await log.close();
+});
+
 test('receipts survive: the newest, and one an hour for ever', async () => {
   const disk = memoryDisk();
   let log = await open(disk);
