@@ -278,7 +278,7 @@ test('rows of other months come in and are found while a month is being removed'
   await other.query('LOCK TABLE audit_rows_202503 IN SHARE MODE');
   const removing = clean(at);
   await until(async () => {
-    const { rows } = await hub.pool.query("SELECT 1 FROM pg_locks WHERE NOT granted");
+    const { rows } = await hub.pool.query('SELECT 1 FROM pg_locks WHERE NOT granted');
     return rows.length > 0;
   });
   await growLog(hub.store, hub.signers, LOG, 1, NEWER);
