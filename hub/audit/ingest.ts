@@ -15,14 +15,12 @@ import type { AlarmStore, NewAlarm } from '../store/alarm-store.ts';
 import type { AuditStore, LogClosing, LogHead } from '../store/audit-store.ts';
 import { batchBytes, checkBatch, isOwn, openSigned, type Uploader } from './check-batch.ts';
 import { COMMIT_LIMITS, type CommitLimits, createGroupCommit, nack, type QueuedBatch } from './commit-group.ts';
+import { createHeldBatches, type HeldLimits, sizeInMemory } from './held-batches.ts';
 import { judgeOpening, type SignedEnd } from './judge-opening.ts';
 import { createLanes, LANE_LIMITS, type LaneLimits } from './lanes.ts';
 import { createReceipts } from './receipts.ts';
 
-export interface IngestLimits extends LaneLimits, CommitLimits {
-  /** Batches held in memory, over all spokes, and their row bytes; beyond either a spoke is told to come back. */
-  readonly heldBatches: number;
-  readonly heldBytes: number;
+export interface IngestLimits extends LaneLimits, CommitLimits, HeldLimits {
   /** Batches of one stream that are taken in before the first of them is answered. */
   readonly window: number;
   /** Logs whose keys are kept at hand. */
@@ -72,8 +70,7 @@ export function createIngest(parts: IngestParts): Ingest {
   const receipts = createReceipts(parts.receiptKey, clock);
   const listeners = new Set<() => void>();
   const keys = new Map<string, Promise<Verifier | undefined>>();
-  let heldBatches = 0;
-  let heldBytes = 0;
+  const held = createHeldBatches(limits, metrics);
 
   const commitGroup = createGroupCommit({
     store,
@@ -121,19 +118,28 @@ export function createIngest(parts: IngestParts): Ingest {
     return checkBatch(from, batch, { key, receivedAtMs: clock.nowMs(), prepare: store.prepare });
   }
 
-  async function enqueue(from: Uploader, batch: RowBatch, bytes: number): Promise<UploadAnswer> {
+  /** The answer to a batch that there is room for. */
+  async function admitted(from: Uploader, batch: RowBatch): Promise<UploadAnswer> {
+    if (!isOwn(from, batch.log)) return nack(batch, 'wrong_identity', 'the log belongs to another spoke');
+    const giveBack = held.take(`${from.unit}/${from.spoke}`, sizeInMemory(batch));
+    if (giveBack === undefined) {
+      const { retryAfterMs } = limits;
+      return nack(batch, 'overloaded', 'the hub has too many batches waiting', { retryAfterMs });
+    }
+    try {
+      return await enqueue(from, batch);
+    } finally {
+      giveBack();
+    }
+  }
+
+  async function enqueue(from: Uploader, batch: RowBatch): Promise<UploadAnswer> {
     const checked = await check(from, batch);
     if (checked.kind === 'ack' || checked.kind === 'nack') return checked;
     const { promise, resolve } = Promise.withResolvers<UploadAnswer>();
     const rows = batch.rows.length;
-    lanes.put({ log: batch.log, unit: from.unit, rows, bytes, checked, answer: resolve });
+    lanes.put({ log: batch.log, unit: from.unit, rows, bytes: batchBytes(batch), checked, answer: resolve });
     return promise;
-  }
-
-  function hold(batches: number, bytes: number): void {
-    heldBatches += batches;
-    heldBytes += bytes;
-    metrics.gauge('weir_hub_audit_held_bytes', heldBytes);
   }
 
   /** Raises an alarm that leaves the log as it is. */
@@ -236,21 +242,7 @@ export function createIngest(parts: IngestParts): Ingest {
     window: limits.window,
     async take(from, batch) {
       const started = clock.monotonicMs();
-      const bytes = batchBytes(batch);
-      let answer: UploadAnswer;
-      if (!isOwn(from, batch.log)) {
-        answer = nack(batch, 'wrong_identity', 'the log belongs to another spoke');
-      } else if (heldBatches >= limits.heldBatches || heldBytes + bytes > limits.heldBytes) {
-        const { retryAfterMs } = limits;
-        answer = nack(batch, 'overloaded', 'the hub has too many batches waiting', { retryAfterMs });
-      } else {
-        hold(1, bytes);
-        try {
-          answer = await enqueue(from, batch, bytes);
-        } finally {
-          hold(-1, -bytes);
-        }
-      }
+      const answer = await admitted(from, batch);
       metrics.observe('weir_hub_audit_store_seconds', (clock.monotonicMs() - started) / 1000);
       if (answer.kind === 'nack') {
         const { log, code, detail } = answer;
