@@ -12,6 +12,7 @@ import { splitNote, type Verifier } from '@weir/shared/audit/tlog/note.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import { BATCH_BYTES_MAX, BATCH_ROWS_MAX, type NackCode, type RowBatch } from '@weir/shared/wire/audit.ts';
 import { type AuditStore, type NewRow, type PreparedRows, ROW_FLAGS } from '../store/audit-store.ts';
+import { membersOf } from './sound-row.ts';
 
 /** A row may claim to be this much younger than its arrival, milliseconds, before it is flagged. */
 export const AHEAD_MS = 5 * 60_000;
@@ -171,18 +172,5 @@ function readCarefully(bytes: Uint8Array): ScannedRow | Fault {
   }
   const faults = recheckRow(row);
   if (faults.length > 0) return { fault: 'unsound', detail: faults.join('; ') };
-  return {
-    log: row.log,
-    index: row.index,
-    unit: row.unit,
-    spoke: row.spoke,
-    eventTimeMs: Date.parse(row.time),
-    actor: row.actor.id,
-    purl: row.subject.purl,
-    level: row.level,
-    rules: [...new Set(row.rules.map((rule) => rule.rule))],
-    code: row.code,
-    action: row.action,
-    outcome: row.outcome,
-  };
+  return membersOf(row);
 }

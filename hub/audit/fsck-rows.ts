@@ -8,6 +8,7 @@ import { HASH_BYTES, leafHash } from '@weir/shared/audit/tlog/hash.ts';
 import { rank } from '@weir/shared/domain/level.ts';
 import { describeThrown } from '@weir/shared/errors/weir-error.ts';
 import { RAW_COLUMNS, type RawRow, type RawRows, readRawRows } from '../store/row-scan.ts';
+import { membersOf } from './sound-row.ts';
 
 /** What is wrong with one row. */
 export interface RowFault {
@@ -100,19 +101,5 @@ function columnFaults(log: string, raw: RawRow): readonly string[] {
  * receipted, or another fault is told.
  */
 function readMembers(bytes: Buffer): ScannedRow {
-  const row = JSON.parse(bytes.toString('utf8')) as AuditRow;
-  return {
-    log: row.log,
-    index: row.index,
-    unit: row.unit,
-    spoke: row.spoke,
-    eventTimeMs: Date.parse(row.time),
-    actor: row.actor.id,
-    purl: row.subject.purl,
-    level: row.level,
-    rules: [...new Set(row.rules.map(({ rule }) => rule))],
-    code: row.code,
-    action: row.action,
-    outcome: row.outcome,
-  };
+  return membersOf(JSON.parse(bytes.toString('utf8')) as AuditRow);
 }

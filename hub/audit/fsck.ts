@@ -6,6 +6,7 @@ import { openReceipt } from '@weir/shared/audit/tlog/checkpoint.ts';
 import { TreeEdge } from '@weir/shared/audit/tlog/edge.ts';
 import { HASH_BYTES } from '@weir/shared/audit/tlog/hash.ts';
 import { parseVkey, type Verifier } from '@weir/shared/audit/tlog/note.ts';
+import { tileRoot } from '@weir/shared/audit/tlog/tile-nodes.ts';
 import { TILE_WIDTH, tilePath } from '@weir/shared/audit/tlog/tile.ts';
 import { describeThrown, WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { AuditStore, LogHead } from '../store/audit-store.ts';
@@ -14,7 +15,6 @@ import type { TileStore } from '../store/tile-store.ts';
 import { FAULTS_MAX, type RunCheck, type RunReport } from './fsck-rows.ts';
 import { subtreesOf } from './tile-job.ts';
 import { storedLog } from './log-source.ts';
-import { tileRoot } from './tile-root.ts';
 import { type VerifiedTiles, verifiedTiles } from './verified-tiles.ts';
 
 /** Rows in a run, and runs under way at once: what is in memory is at most their product. */

@@ -2,12 +2,12 @@
 // below them. It is one moment's log: everything is of the size that its receipt covers.
 
 import { HASH_BYTES } from '@weir/shared/audit/tlog/hash.ts';
+import { tileRoot } from '@weir/shared/audit/tlog/tile-nodes.ts';
 import { TILE_WIDTH, tileWidth } from '@weir/shared/audit/tlog/tile.ts';
 import type { LogSource } from '@weir/shared/audit/verify-log.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { AuditStore, LogHead } from '../store/audit-store.ts';
 import type { TileStore } from '../store/tile-store.ts';
-import { tileRoot } from './tile-root.ts';
 
 export interface StoredLogParts {
   readonly store: Pick<AuditStore, 'rowsFrom' | 'leavesFrom'>;

@@ -2,6 +2,7 @@
 
 import { recheckRow } from '@weir/shared/audit/recheck-row.ts';
 import { readRow } from '@weir/shared/audit/row-codec.ts';
+import type { AuditRow } from '@weir/shared/audit/row.ts';
 import { type ScannedRow, scanRow } from '@weir/shared/audit/scan-row.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 
@@ -12,6 +13,11 @@ export function soundRow(bytes: Uint8Array): ScannedRow {
   const row = readRow(bytes);
   const faults = recheckRow(row);
   if (faults.length > 0) throw new WeirError('invalid_argument', faults.join('; '));
+  return membersOf(row);
+}
+
+/** What the store keeps beside a row's bytes. */
+export function membersOf(row: AuditRow): ScannedRow {
   return {
     log: row.log,
     index: row.index,

@@ -3,14 +3,13 @@
 // anybody relies on. What was made and not counted is made again: two replicas may do this at once.
 
 import { HASH_BYTES } from '@weir/shared/audit/tlog/hash.ts';
-import { nodesFromTiles } from '@weir/shared/audit/tlog/tile-nodes.ts';
+import { nodesFromTiles, tileRoot } from '@weir/shared/audit/tlog/tile-nodes.ts';
 import { TILE_WIDTH, tileWidth } from '@weir/shared/audit/tlog/tile.ts';
 import { WeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Metrics } from '@weir/shared/ports/metrics.ts';
 import type { AuditStore, LogHead } from '../store/audit-store.ts';
 import type { StoredTile, TileStore } from '../store/tile-store.ts';
-import { tileRoot } from './tile-root.ts';
 
 /** Logs looked up, and leaves read, at once. */
 const LOGS_AT_ONCE = 100;

@@ -3,11 +3,10 @@
 
 import { HASH_BYTES } from '@weir/shared/audit/tlog/hash.ts';
 import { rootAt } from '@weir/shared/audit/tlog/proof.ts';
-import { nodesFromTiles } from '@weir/shared/audit/tlog/tile-nodes.ts';
+import { nodesFromTiles, tileRoot } from '@weir/shared/audit/tlog/tile-nodes.ts';
 import { TILE_WIDTH, tilePath, tileWidth } from '@weir/shared/audit/tlog/tile.ts';
 import type { LogSource } from '@weir/shared/audit/verify-log.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
-import { tileRoot } from './tile-root.ts';
 
 export interface VerifiedTiles {
   /**
