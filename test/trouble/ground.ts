@@ -4,9 +4,10 @@
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Digest } from '@weir/shared/domain/digest.ts';
+import { CURRENT_FILE } from '@weir/spoke/audit/epochs.ts';
 import { viewLog } from '@weir/spoke/audit/view-log.ts';
 import { openBundleStore } from '@weir/spoke/io/bundle-store.ts';
-import { viewSpoolDisk } from '@weir/spoke/io/spool-disk.ts';
+import { viewLedgerDisk } from '@weir/spoke/io/ledger-disk.ts';
 import { loose, manifestIn, type LooseBundle } from '../bundle/forge.ts';
 import {
   startLocalFederation,
@@ -121,9 +122,11 @@ export async function readMetric(adminPort: number, name: string): Promise<numbe
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
 }
 
-/** Rows as they lie in the spool of a unit's spoke, running or not, oldest first. */
+/** Rows as they lie in the open log of a unit's spoke, running or not, oldest first. */
 export async function spooledRows(federation: LocalFederation, unit: string): Promise<readonly Row[]> {
-  const view = await viewLog(viewSpoolDisk(join(federation.spokeHome(unit), 'audit', 'w0')));
+  const ledger = viewLedgerDisk(join(federation.spokeHome(unit), 'audit', 'w0'));
+  const current = (await ledger.load(CURRENT_FILE))?.toString('utf8').trim() ?? '';
+  const view = await viewLog(await ledger.epoch(current));
   const { rows } = await view.read(view.firstIndex, 100_000, 64 << 20);
   return rows.map((bytes) => JSON.parse(bytes.toString()) as Row);
 }
