@@ -404,18 +404,18 @@ export async function createAuditLog(options: AuditLogOptions): Promise<AuditLog
       return inclusionProof(size, index, shelf.nodes);
     },
     async leaves(from, limit) {
-      const found: Buffer[] = [];
       absorb();
+      const leaves: Buffer[] = [];
       const end = Math.min(from + limit, tree.size);
       for (let at = from; at < end; ) {
         const tile = await shelf.read(0, Math.floor(at / TILE_WIDTH));
-        const until = Math.min(end, at - (at % TILE_WIDTH) + TILE_WIDTH);
-        for (; at < until; at += 1) {
+        const tileEnd = Math.min(end, at - (at % TILE_WIDTH) + TILE_WIDTH);
+        for (; at < tileEnd; at += 1) {
           const start = (at % TILE_WIDTH) * HASH_BYTES;
-          found.push(tile.subarray(start, start + HASH_BYTES));
+          leaves.push(tile.subarray(start, start + HASH_BYTES));
         }
       }
-      return found;
+      return leaves;
     },
     receipt: () => receipt,
     async acknowledge(newest) {

@@ -12,7 +12,7 @@ import type { Random } from '@weir/shared/ports/random.ts';
 import { BATCH_BYTES_MAX, BATCH_ROWS_MAX, type LogPosition, type UploadAnswer } from '@weir/shared/wire/audit.ts';
 import type { AuditLog } from './audit-log.ts';
 import type { AuditUplink, UploadStream } from './audit-uplink.ts';
-import { commonRows } from './common-rows.ts';
+import { findParting } from './find-parting.ts';
 import { createReceiptCheck } from './receipt-check.ts';
 
 export interface ShipperLimits {
@@ -205,7 +205,7 @@ export function createShipper(parts: ShipperParts): Shipper {
 
   /** The first row that the hub lacks or has otherwise, whatever became of either side since the newest receipt. */
   function parted(signal: AbortSignal): Promise<number> {
-    return commonRows(log, uplink, Math.min(log.receipt()?.size ?? 0, log.stats().durableIndex), signal);
+    return findParting(log, uplink, Math.min(log.receipt()?.size ?? 0, log.stats().durableIndex), signal);
   }
 
   /** Compares what the hub says it has with this log, and takes its receipt. Throws `Ended` or `untrusted`. */

@@ -4,8 +4,8 @@
 import type { AuditLog } from './audit-log.ts';
 import type { AuditUplink } from './audit-uplink.ts';
 
-/** How many first rows the hub's copy of a log has in common with this one, `known` of which are known to be the same. */
-export async function commonRows(
+/** The first row that the hub's copy of a log lacks or has otherwise; the first `known` are known to be the same. */
+export async function findParting(
   log: Pick<AuditLog, 'id' | 'leaves'>,
   uplink: Pick<AuditUplink, 'leaves'>,
   known: number,
