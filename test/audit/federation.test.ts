@@ -176,6 +176,7 @@ test("a spoke cannot read or write another unit's log, whatever its rows say", a
       receipt: none,
     };
     await assert.rejects(uplink.position(opening, stop.signal), { code: 'forbidden' });
+    await assert.rejects(uplink.leaves(log.id, 0, stop.signal), { code: 'forbidden' });
     const stream = uplink.open(stop.signal);
     const { rows } = await log.read(0, 10, 1 << 20);
     await stream.send({ log: log.id, firstIndex: 0, rows, checkpoint: opening.checkpoint, proof: [] });
