@@ -4,6 +4,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { until } from '../federation/local-federation.ts';
+import { weirJsonLines } from '../../deploy/onprem/trial/processes.ts';
 import { TRIAL_UNITS } from '../../deploy/onprem/trial/units.ts';
 import { offerForgeries } from './forgeries.ts';
 import { codeIn, expect, type Stage, type Unit } from './stage.ts';
@@ -190,7 +191,7 @@ async function hubBack(stage: Stage): Promise<void> {
     const statuses = await Promise.all((['payments', 'research'] as const).map((unit) => status(stage, unit)));
     return statuses.every(({ log }) => log.acknowledged >= log.nextIndex);
   }, 'the hub has every row');
-  stage.say('$ npx weir audit query --json --oldest-first   # every page');
+  stage.say('$ npx weir audit query --json --all --oldest-first');
   const rows = await ledger(stage);
   const seen = new Map<string, number>();
   const logs = new Map<string, number[]>();
@@ -228,25 +229,9 @@ interface LedgerRow {
   readonly row: { readonly id: string; readonly log: string; readonly index: number; readonly code: string };
 }
 
-async function ledger(stage: Stage): Promise<readonly LedgerRow[]> {
-  const rows: LedgerRow[] = [];
-  let cursor = '';
-  do {
-    const page = (await stage.federation.weir(
-      'audit',
-      'query',
-      '--oldest-first',
-      '--limit',
-      '1000',
-      ...(cursor === '' ? [] : ['--cursor', cursor]),
-    )) as {
-      rows: readonly LedgerRow[];
-      next_cursor?: string;
-    };
-    rows.push(...page.rows);
-    cursor = page.next_cursor ?? '';
-  } while (cursor !== '');
-  return rows;
+async function ledger({ federation }: Stage): Promise<readonly LedgerRow[]> {
+  const rows = await weirJsonLines(['audit', 'query', '--all', '--oldest-first'], federation.env);
+  return rows as readonly LedgerRow[];
 }
 
 interface SpokeStatus {

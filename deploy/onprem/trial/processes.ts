@@ -134,6 +134,21 @@ export async function weirJson(
   env: NodeJS.ProcessEnv,
   signal?: AbortSignal,
 ): Promise<unknown> {
+  const out = await weirOutput(args, env, signal);
+  try {
+    return JSON.parse(out) as unknown;
+  } catch {
+    return JSON.parse(out.trim().split('\n').at(-1) ?? 'null') as unknown;
+  }
+}
+
+/** The same for a command that answers with one JSON value a line. @throws CommandFailed */
+export async function weirJsonLines(args: readonly string[], env: NodeJS.ProcessEnv): Promise<readonly unknown[]> {
+  const lines = (await weirOutput(args, env)).split('\n').filter((line) => line !== '');
+  return lines.map((line) => JSON.parse(line) as unknown);
+}
+
+async function weirOutput(args: readonly string[], env: NodeJS.ProcessEnv, signal?: AbortSignal): Promise<string> {
   signal?.throwIfAborted();
   const child = spawn(process.execPath, [WEIR, ...args, '--json'], {
     env,
@@ -158,12 +173,7 @@ export async function weirJson(
   });
   signal?.throwIfAborted();
   if (code !== 0) throw commandFailed(args, code, errors, out);
-  const lines = out.trim().split('\n');
-  try {
-    return JSON.parse(out) as unknown;
-  } catch {
-    return JSON.parse(lines.at(-1) ?? 'null') as unknown;
-  }
+  return out;
 }
 
 export function lastLines(file: string): string {
