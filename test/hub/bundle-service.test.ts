@@ -164,9 +164,12 @@ test('a unit can read, watch and change nothing of another unit, by any call', a
       { code: status.NOT_FOUND },
     );
   }
-  await assert.rejects(spoke.call(audit.position, create(PositionRequestSchema, { log: 'payments.payments-1.0.1' })), {
-    code: status.PERMISSION_DENIED,
-  });
+  await assert.rejects(
+    spoke.call(audit.position, create(PositionRequestSchema, { log: 'payments.payments-1.w0.e1', instance: 'here' })),
+    {
+      code: status.PERMISSION_DENIED,
+    },
+  );
 
   // What it says of itself lands on itself, whatever it claims.
   const claimed = { ...STATUS, site: 'payments', nack: 'bad_signature', logs: [] };
