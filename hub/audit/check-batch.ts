@@ -16,6 +16,8 @@ import { membersOf } from './sound-row.ts';
 
 /** A row may claim to be this much younger than its arrival, milliseconds, before it is flagged. */
 export const AHEAD_MS = 5 * 60_000;
+/** Requests end in another order than they began in: so much earlier than the row before it is nothing odd. */
+export const BACKWARDS_MS = 60_000;
 /** A signed tree head of one log: three lines and one signature. */
 export const CHECKPOINT_BYTES_MAX = 2_048;
 /** More hashes than any tree of 2^53 leaves needs. */
@@ -111,7 +113,7 @@ export function checkBatch(
       leaf: leafHash(bytes),
       flags:
         (eventTimeMs > options.receivedAtMs + AHEAD_MS ? ROW_FLAGS.ahead : 0) +
-        (eventTimeMs < before ? ROW_FLAGS.backwards : 0),
+        (eventTimeMs < before - BACKWARDS_MS ? ROW_FLAGS.backwards : 0),
       eventTimeMs,
       actor: row.actor,
       purl: row.purl,

@@ -8,7 +8,7 @@ import { verifyConsistency } from '@weir/shared/audit/tlog/proof.ts';
 import { BATCH_ROWS_MAX, type NackCode } from '@weir/shared/wire/audit.ts';
 import type { NewAlarm, RefusedBatch } from '../store/alarm-store.ts';
 import { type CloseReason, type LogClosing, type LogHead, type PreparedRows, ROW_FLAGS } from '../store/audit-store.ts';
-import { type BadBatch, CHECKPOINT_BYTES_MAX, type SoundBatch } from './check-batch.ts';
+import { BACKWARDS_MS, type BadBatch, CHECKPOINT_BYTES_MAX, type SoundBatch } from './check-batch.ts';
 
 export type BatchOutcome =
   /** Every row of the batch is stored once the group is committed; `added` of them are new. */
@@ -129,7 +129,7 @@ export async function extendLog(
       close('fork', 'fork', `row ${other[0]} lies beyond the stored end with other bytes`, batch);
       continue;
     }
-    const backwards = firstIndex === from && lastEventMs !== null && batch.firstEventMs < lastEventMs;
+    const backwards = firstIndex === from && lastEventMs !== null && batch.firstEventMs < lastEventMs - BACKWARDS_MS;
     if (backwards) batch.rows.flagFirst(ROW_FLAGS.backwards);
     for (const [start, end] of runsWithout(strays, from, batch.size)) {
       rows.push(batch.rows.slice(start - firstIndex, end - firstIndex));

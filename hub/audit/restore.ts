@@ -16,6 +16,7 @@ import { asWeirError, describeThrown, WeirError } from '@weir/shared/errors/weir
 import type { Clock } from '@weir/shared/ports/clock.ts';
 import { type AuditStore, CLOSE_REASONS, type CloseReason, type NewRow, ROW_FLAGS } from '../store/audit-store.ts';
 import type { RestoreSegment, RestoreStore } from '../store/restore-store.ts';
+import { BACKWARDS_MS } from './check-batch.ts';
 import { copiedLog } from './copied-log.ts';
 import { COPY_OBJECTS, copyPath, type CopyTarget, logsIn } from './copy-target.ts';
 import { soundRow } from './sound-row.ts';
@@ -282,7 +283,7 @@ async function bundleRows(
     if (row.log !== log || row.index !== at || row.unit !== unit || row.spoke !== spoke) {
       throw wrong('names another log, place, unit or spoke');
     }
-    const flags = row.eventTimeMs < before ? ROW_FLAGS.backwards : 0;
+    const flags = row.eventTimeMs < before - BACKWARDS_MS ? ROW_FLAGS.backwards : 0;
     before = row.eventTimeMs;
     const { eventTimeMs, actor, purl, level, rules, code, action, outcome } = row;
     return { index: at, bytes, leaf, flags, eventTimeMs, actor, purl, level, rules, code, action, outcome };

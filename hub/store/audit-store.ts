@@ -21,7 +21,7 @@ export interface StoredRow {
 export const ROW_FLAGS = {
   /** Claimed more than five minutes after the row arrived. */
   ahead: 1,
-  /** Claimed earlier than the row before it. */
+  /** Claimed more than a minute earlier than the row before it. */
   backwards: 2,
 } as const;
 

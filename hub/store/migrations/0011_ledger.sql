@@ -2,7 +2,8 @@
 -- what this hub receipted; beside them tiles, alarms with their evidence, rows that were refused, and the write-once copy.
 
 ALTER TABLE audit_rows ADD COLUMN leaf bytea;
--- Bit 1: claimed more than five minutes after it arrived. Bit 2: claimed earlier than the row before it.
+-- Bit 1: claimed more than five minutes after it arrived. Bit 2: claimed more than a minute earlier
+-- than the row before it.
 ALTER TABLE audit_rows ADD COLUMN flags smallint NOT NULL DEFAULT 0;
 UPDATE audit_rows SET leaf = sha256('\x00'::bytea || row);
 ALTER TABLE audit_rows ALTER COLUMN leaf SET NOT NULL;
