@@ -21,6 +21,8 @@ import { type VerifiedTiles, verifiedTiles } from './verified-tiles.ts';
 const RUN_ROWS = 32 * TILE_WIDTH;
 const RUNS_AT_ONCE = 4;
 const LOGS_AT_ONCE = 100;
+/** Stands in a run's leaves where there is no row. */
+const NO_LEAF = Buffer.alloc(HASH_BYTES);
 
 export interface FsckParts {
   readonly store: Pick<AuditStore, 'head' | 'heads' | 'rowsFrom' | 'leavesFrom'>;
@@ -120,26 +122,29 @@ async function* fsckLog(parts: FsckParts, head: LogHead): AsyncGenerator<FsckSte
   });
 
   let rows = 0;
-  const firstKept = keptFrom - (keptFrom % TILE_WIDTH);
-  await tree.skip(firstKept);
-  const runs: Promise<RunReport>[] = [];
-  let ahead = firstKept;
-  for (let from = firstKept; from < nextIndex; from += RUN_ROWS) {
-    for (; ahead < nextIndex && runs.length < RUNS_AT_ONCE; ahead += RUN_ROWS) {
-      const run = runOf(parts, log, ahead, Math.min(ahead + RUN_ROWS, nextIndex));
+  // Of a log whose clock went back, rows may still be here that stand before some that have moved.
+  const first = keptFrom === 0 ? 0 : Math.min(keptFrom, (await parts.scan.firstIndex(log, 0)) ?? keptFrom);
+  const start = first - (first % TILE_WIDTH);
+  let moved = start;
+  await tree.skip(start);
+  const runs: { readonly from: number; readonly until: number; readonly report: Promise<RunReport> }[] = [];
+  let ahead = start;
+  for (;;) {
+    while (ahead < nextIndex && runs.length < RUNS_AT_ONCE) {
+      const until = Math.min(ahead + RUN_ROWS, nextIndex);
+      const report = runOf(parts, log, ahead, until);
       // A failure is met when its turn comes.
-      run.catch(() => undefined);
-      runs.push(run);
+      report.catch(() => undefined);
+      runs.push({ from: ahead, until, report });
+      ahead = until;
     }
-    const report = await (runs.shift() as Promise<RunReport>);
+    const run = runs.shift();
+    if (run === undefined) break;
+    const report = await run.report;
     rows += report.rows;
-    await tree.add(report, from);
-    yield {
-      kind: 'progress',
-      log,
-      rows: Math.min(from + RUN_ROWS, nextIndex) - firstKept,
-      total: nextIndex - firstKept,
-    };
+    if (run.from < keptFrom) moved += Math.min(run.until - run.from - report.rows, keptFrom - run.from);
+    await tree.add(report, run.from);
+    yield { kind: 'progress', log, rows: run.until - start, total: nextIndex - start };
   }
   const beyond = await parts.scan.firstIndex(log, nextIndex);
   if (beyond !== undefined)
@@ -150,7 +155,7 @@ async function* fsckLog(parts: FsckParts, head: LogHead): AsyncGenerator<FsckSte
     kind: 'log',
     log,
     rows,
-    moved: firstKept,
+    moved,
     root: root?.toString('hex') ?? '',
     faults: [...general, ...faults.toSorted((a, b) => a.index - b.index).slice(0, FAULTS_MAX)],
   };
@@ -280,8 +285,8 @@ class DerivedTree {
     }
     const leaves = Buffer.from(derived);
     const within = (row: number): boolean => row >= first && row < until;
-    for (const row of report.missing.filter((each) => within(each) && each >= this.#head.keptFrom)) {
-      this.#tell({ index: row, what: 'the row is missing' });
+    for (const row of report.missing.filter(within)) {
+      if (row >= this.#head.keptFrom) this.#tell({ index: row, what: 'the row is missing' });
       if (truth === undefined) this.#whole = false;
     }
     for (const { index: row, stored } of report.unequal.filter((each) => within(each.index))) {
@@ -300,10 +305,11 @@ class DerivedTree {
     const known = new Set([...report.missing, ...report.unequal.map((each) => each.index)]);
     for (let row = first; row < until; row += 1) {
       const at = (row - first) * HASH_BYTES;
-      const same = truth.subarray(at, at + HASH_BYTES).equals(derived.subarray(at, at + HASH_BYTES));
-      if (!same && !known.has(row) && row >= this.#head.keptFrom) {
-        this.#tell({ index: row, what: 'the row was replaced, its bytes and its leaf together' });
-      }
+      const leaf = derived.subarray(at, at + HASH_BYTES);
+      const isMissing = leaf.equals(NO_LEAF);
+      if (known.has(row) || truth.subarray(at, at + HASH_BYTES).equals(leaf)) continue;
+      if (!isMissing) this.#tell({ index: row, what: 'the row was replaced, its bytes and its leaf together' });
+      else if (row >= this.#head.keptFrom) this.#tell({ index: row, what: 'the row is missing' });
     }
     return truth;
   }

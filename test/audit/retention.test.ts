@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { checkRun } from '@weir/hub/audit/fsck-rows.ts';
-import { fsck } from '@weir/hub/audit/fsck.ts';
+import { fsck, type FsckStep } from '@weir/hub/audit/fsck.ts';
 import type { CopyTarget } from '@weir/hub/audit/copy-target.ts';
 import { createRowProofs } from '@weir/hub/audit/prove.ts';
 import { onlyInCopies, removeOldMonths, type RetentionRules } from '@weir/hub/audit/retention.ts';
@@ -101,6 +101,14 @@ async function rowsIn({ hub }: Ground): Promise<number> {
   return rows[0]?.count ?? Number.NaN;
 }
 
+function check(hub: Hub): Promise<readonly FsckStep[]> {
+  const { store, tiles, signers } = hub;
+  const scan = createRowScan(hub.pool);
+  return Array.fromAsync(
+    fsck({ store, tiles, scan, check: async (run) => checkRun(run), hubKey: signers.hubKey }, { log: '' }),
+  );
+}
+
 test('an old month that is in the copy goes, and everything about it can still be proven and restored', async () => {
   const at = await ground();
   const { hub, target, months } = at;
@@ -120,18 +128,7 @@ test('an old month that is in the copy goes, and everything about it can still b
 
   const { proof } = await createRowProofs({ store: hub.store, tiles: hub.tiles, targets: [target] })(LOG, 100);
   assert.match(proof, /^c2sp\.org\/tlog-proof@v1\n/);
-  const steps = await Array.fromAsync(
-    fsck(
-      {
-        store: hub.store,
-        tiles: hub.tiles,
-        scan: createRowScan(hub.pool),
-        check: async (run) => checkRun(run),
-        hubKey: hub.signers.hubKey,
-      },
-      { log: '' },
-    ),
-  );
+  const steps = await check(hub);
   assert.deepEqual(steps.at(-1), { kind: 'summary', logs: 1, rows: 188, faulty: 0 });
   // The log goes on, and so does its copy.
   await growLog(hub.store, hub.signers, LOG, 100, NEWER);
@@ -147,6 +144,29 @@ test('an old month that is in the copy goes, and everything about it can still b
     (logs as readonly { readonly kept_from: number }[]).map((log) => log.kept_from),
     [0],
   );
+});
+
+test('rows that stay although later ones have moved are still checked', async () => {
+  const hub = await startHub(server);
+  await hub.store.ensurePartitions(OLD, NEWER);
+  // The clock of the spoke goes back by a month, and forward again.
+  for (const time of [OLD, NEWER, OLD, NEWER]) await growLog(hub.store, hub.signers, LOG, 600, time);
+  await hub.pool.query("UPDATE audit_rows SET stored_at = event_time + interval '1 second'");
+  folders += 1;
+  const path = join(folder, `copy-${folders}`);
+  const at: Ground = { hub, path, target: await createFolderTarget(path), months: createRetentionStore(hub.pool) };
+  await copy(hub, at.target);
+  assert.deepEqual(await clean(at), ['2025-03: removed']);
+  assert.equal((await hub.store.head(LOG))?.keptFrom, 1800);
+  assert.equal(await rowsIn(at), 1200);
+  const sound = (await check(hub)).at(-2);
+  assert.deepEqual(sound?.kind === 'log' && [sound.rows, sound.moved, sound.faults], [1200, 1200, []]);
+
+  await hub.pool.query(
+    "UPDATE audit_rows SET row = row || ' ', leaf = sha256('\\x00'::bytea || row || ' ') WHERE index = 700",
+  );
+  const changed = (await check(hub)).at(-2);
+  assert.deepEqual(changed?.kind === 'log' && changed.faults.map(({ index }) => index), [700]);
 });
 
 test('a second turn removes nothing more', async () => {
