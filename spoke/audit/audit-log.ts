@@ -7,6 +7,7 @@ import { formatLogId, parseLogId } from '@weir/shared/audit/log-id.ts';
 import type { RowDraft } from '@weir/shared/audit/row.ts';
 import { ROW_VERSION } from '@weir/shared/audit/row.ts';
 import { signCheckpoint } from '@weir/shared/audit/tlog/checkpoint.ts';
+import { TreeEdge } from '@weir/shared/audit/tlog/edge.ts';
 import { consistencyProof, inclusionProof, rootAt } from '@weir/shared/audit/tlog/proof.ts';
 import { HASH_BYTES } from '@weir/shared/audit/tlog/hash.ts';
 import { TILE_WIDTH } from '@weir/shared/audit/tlog/tile.ts';
@@ -100,6 +101,8 @@ export interface AuditLog {
   checkpointAt(size: number): Promise<Buffer>;
   /** Root of the tree of the first `size` rows. */
   rootAt(size: number): Promise<Buffer>;
+  /** The edge of that tree, to be grown by others. */
+  edgeAt(size: number): Promise<TreeEdge>;
   /** Proof that the tree of `oldSize` rows is a prefix of that of `newSize`. */
   consistency(oldSize: number, newSize: number): Promise<readonly Buffer[]>;
   /** Proof that row `index` is in the tree of `size` rows; also for rows that are gone. */
@@ -395,6 +398,18 @@ export async function createAuditLog(options: AuditLogOptions): Promise<AuditLog
     },
     checkpointAt,
     rootAt: rootOf,
+    async edgeAt(size) {
+      checkSize(size);
+      const subtrees: Buffer[] = [];
+      let at = 0;
+      for (let level = Math.floor(Math.log2(Math.max(1, size))); level >= 0; level -= 1) {
+        const width = 2 ** level;
+        if (at + width > size) continue;
+        subtrees.push(await shelf.nodes(level, at / width));
+        at += width;
+      }
+      return TreeEdge.decode(size, Buffer.concat(subtrees));
+    },
     async consistency(oldSize, newSize) {
       checkSize(newSize);
       return consistencyProof(oldSize, newSize, shelf.nodes);

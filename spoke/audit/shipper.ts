@@ -96,6 +96,7 @@ export interface ShipperParts {
     | 'rootAt'
     | 'consistency'
     | 'leaves'
+    | 'edgeAt'
     | 'receipt'
     | 'acknowledge'
     | 'withhold'
@@ -175,11 +176,9 @@ export function createShipper(parts: ShipperParts): Shipper {
     const { nextIndex: held } = position;
     const receipted = own?.size ?? 0;
     if (position.state === 'closed' && position.reason === 'fork') {
-      throw new Ended({
-        reason: 'fork',
-        detail: 'the hub holds other rows of this log',
-        salvageFrom: await parted(signal),
-      });
+      // An empty copy parts at its beginning.
+      const salvageFrom = held === 0 ? 0 : await parted(held, checkReceipt(position.receipt, held).root, signal);
+      throw new Ended({ reason: 'fork', detail: 'the hub holds other rows of this log', salvageFrom });
     }
     await checkHeld(held, position.receipt, signal);
     if (position.state === 'closed') throw new Ended(closedBy(position));
@@ -204,8 +203,9 @@ export function createShipper(parts: ShipperParts): Shipper {
   }
 
   /** The first row that the hub lacks or has otherwise, whatever became of either side since the newest receipt. */
-  function parted(signal: AbortSignal): Promise<number> {
-    return findParting(log, uplink, Math.min(log.receipt()?.size ?? 0, log.stats().durableIndex), signal);
+  function parted(held: number, root: Buffer, signal: AbortSignal): Promise<number> {
+    const known = Math.min(log.receipt()?.size ?? 0, log.stats().durableIndex);
+    return findParting(log, uplink, { held, root, known }, signal);
   }
 
   /** Compares what the hub says it has with this log, and takes its receipt. Throws `Ended` or `untrusted`. */
@@ -223,7 +223,7 @@ export function createShipper(parts: ShipperParts): Shipper {
       throw new Ended({
         reason: 'rollback',
         detail: `the hub has rows up to ${held}, this log ends at ${durableIndex}`,
-        salvageFrom: await parted(signal),
+        salvageFrom: await parted(held, root, signal),
         held,
       });
     }
@@ -231,7 +231,7 @@ export function createShipper(parts: ShipperParts): Shipper {
       throw new Ended({
         reason: 'fork',
         detail: `the hub holds other rows below ${held}`,
-        salvageFrom: await parted(signal),
+        salvageFrom: await parted(held, root, signal),
       });
     }
     if (receipt === undefined) {

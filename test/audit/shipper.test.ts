@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { createPrivateKey } from 'node:crypto';
 import { test } from 'node:test';
 import { cosignCheckpoint, signCheckpoint } from '@weir/shared/audit/tlog/checkpoint.ts';
+import { TreeEdge } from '@weir/shared/audit/tlog/edge.ts';
+import { leafHash } from '@weir/shared/audit/tlog/hash.ts';
 import { createNoteSigner, type Verifier } from '@weir/shared/audit/tlog/note.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { LogPosition } from '@weir/shared/wire/audit.ts';
@@ -95,6 +97,16 @@ async function positionOf(it: Running, size: number, root: Buffer): Promise<LogP
   const origin = `audit.trial.weir/${it.log.id}`;
   const note = signCheckpoint({ origin, size, root }, createNoteSigner(origin, createPrivateKey(pem)));
   return { nextIndex: size, receipt: cosignCheckpoint(note, hubSigner, 1_800_000_000), state: 'open', reason: '' };
+}
+
+/** A hub with the first `same` rows of the log and others after them, which the log's key has signed too. */
+async function partedAt(it: Running, same: number, size: number): Promise<LogPosition> {
+  const own = (await it.log.read(0, Math.max(1, same), 1 << 20)).rows.slice(0, same);
+  const others = Array.from({ length: size - same }, (_, n) => Buffer.from(`another row ${n}`));
+  it.hub.rows.splice(0, it.hub.rows.length, ...own, ...others);
+  const edge = new TreeEdge();
+  for (const row of it.hub.rows) edge.append(leafHash(row));
+  return positionOf(it, size, edge.root());
 }
 
 async function sameRows({ hub, log }: Running): Promise<void> {
@@ -286,8 +298,7 @@ test('a hub that shows more rows, signed by this log, than it has: an old copy; 
   it.hub.onPosition = async () => {
     // Recorded after the question: at the hub all the same is only what its leaves say.
     await it.record(2);
-    it.hub.rows.push(...(await it.log.read(0, 3, 1 << 20)).rows);
-    return { ...(await positionOf(it, 9, Buffer.alloc(32, 5))), state: 'closed', reason: 'rollback' };
+    return { ...(await partedAt(it, 3, 9)), state: 'closed', reason: 'rollback' };
   };
   it.start();
   await until(() => it.ends.length > 0, 'the end told');
@@ -302,10 +313,10 @@ test('a hub that shows more rows, signed by this log, than it has: an old copy; 
 test('a hub that has more rows and does not say that the log went back: its leaves say which of ours it has', async () => {
   const it = await running();
   await it.record(3);
-  it.hub.onPosition = () => positionOf(it, 9, Buffer.alloc(32, 5));
+  it.hub.onPosition = () => partedAt(it, 2, 9);
   it.start();
   await until(() => it.ends.length > 0, 'the end told');
-  assert.deepEqual([it.ends[0]?.reason, it.ends[0]?.salvageFrom], ['rollback', 0]);
+  assert.deepEqual([it.ends[0]?.reason, it.ends[0]?.salvageFrom], ['rollback', 2]);
   await it.stop();
 });
 
@@ -317,10 +328,57 @@ test('a hub that shows another root, signed by this log, holds a fork: rows sinc
   await before.stop();
   const it = await running({ disk: before.disk, hub: before.hub });
   await it.record(4);
-  it.hub.onPosition = () => positionOf(it, 6, Buffer.alloc(32, 5));
+  it.hub.onPosition = () => partedAt(it, 5, 6);
   it.start();
   await until(() => it.ends.length > 0, 'the end told');
-  assert.deepEqual(it.ends, [{ reason: 'fork', detail: 'the hub holds other rows below 6', salvageFrom: 4 }]);
+  assert.deepEqual(it.ends, [{ reason: 'fork', detail: 'the hub holds other rows below 6', salvageFrom: 5 }]);
+  await it.stop();
+});
+
+test('a hub that got other rows in place of receipted ones that it had lost: all of its copy is compared', async () => {
+  const before = await running();
+  await before.record(60);
+  before.start();
+  await until(() => before.shipper.stats().acknowledged === 60, 'all rows');
+  await before.stop();
+  const it = await running({ disk: before.disk, hub: before.hub });
+  it.hub.onPosition = async () => ({ ...(await partedAt(it, 30, 70)), state: 'closed', reason: 'fork' });
+  it.start();
+  await until(() => it.ends.length > 0, 'the end told');
+  assert.deepEqual([it.ends[0]?.reason, it.ends[0]?.salvageFrom], ['fork', 30]);
+  await it.stop();
+});
+
+for (const state of ['open', 'closed'] as const) {
+  test(`leaves that the hub has no signed root for make no row vanish (log ${state})`, async () => {
+    const it = await running();
+    await it.record(4);
+    it.start();
+    await until(() => it.shipper.stats().acknowledged === 4, 'the first rows');
+    it.hub.answer = async ({ log }) => nack(log, 'closed', 4);
+    // It has seen the leaves of rows that it does not keep, and shows a fork where there is none, or one that is.
+    const leaves = async (_log: string, from: number) => it.log.leaves(from, 100);
+    Object.assign(it.hub, { leaves });
+    const receipt = it.hub.receipt();
+    it.hub.onPosition = async () => {
+      const forked = await positionOf(it, 6, Buffer.alloc(32, 5));
+      return state === 'open' ? forked : { nextIndex: 4, receipt, state, reason: 'fork' };
+    };
+    await it.record(4);
+    await until(() => it.ends.length > 0, 'the end told');
+    assert.deepEqual([it.ends[0]?.reason, it.ends[0]?.salvageFrom], ['fork', 4]);
+    await it.stop();
+  });
+}
+
+test('a fork without a receipt is not believed', async () => {
+  const it = await running();
+  await it.record(4);
+  it.hub.onPosition = async () => ({ nextIndex: 4, receipt: new Uint8Array(), state: 'closed', reason: 'fork' });
+  Object.assign(it.hub, { leaves: async (_log: string, from: number) => it.log.leaves(from, 100) });
+  it.start();
+  await until(() => it.shipper.stats().state === 'distrusted', 'distrust');
+  assert.deepEqual(it.ends, []);
   await it.stop();
 });
 
