@@ -12,7 +12,7 @@ import { readRow } from '@weir/shared/audit/row-codec.ts';
 import type { RowDraft } from '@weir/shared/audit/row.ts';
 import { testPostgres } from '../hub/database.ts';
 import { type HubLedger, hubLedger } from './hub-ledger.ts';
-import { refusedDraft, servedDraft } from './sample-rows.ts';
+import { refusedDraft, servedDraft, uuid } from './sample-rows.ts';
 import { type SigningLog, type SigningSpoke, signingSpoke } from './signing-spoke.ts';
 
 const server = testPostgres();
@@ -209,7 +209,8 @@ test('the query service answers with rows, codes and rules, and refuses what it 
   const { store, ingest, log, fill } = await ledger();
   const salt = Buffer.alloc(32, 5);
   const draft = refusedDraft({ actor: { id: hashActor(salt, 'jane'), kind: 'person' } });
-  await fill(log, [servedDraft(), draft]);
+  const earlier = Date.now() - 1000;
+  await fill(log, [servedDraft({ id: uuid(earlier), time: new Date(earlier).toISOString() }), draft]);
   const asked: string[] = [];
   const service = auditQueryService({
     store,
