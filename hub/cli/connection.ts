@@ -45,11 +45,6 @@ export function weirHome(): string {
   return nonEmpty(process.env['WEIR_HOME']) ?? '.weir';
 }
 
-/** The existing command of an object (`spoke`, `bundle` …), which both sides may add verbs to. */
-export function objectCommand(program: Command, name: string, description: string): Command {
-  return program.commands.find((command) => command.name() === name) ?? program.command(name).description(description);
-}
-
 /** Seconds from `90`, `15m`, `12h` or `7d`. */
 export function readDuration(text: string): number {
   const [, number, unit = 's'] = /^(\d{1,9})([smhd])?$/.exec(text) ?? [];

@@ -1,40 +1,10 @@
-// The hub's commands: one explicit list. Objects that both sides know are shared: whoever comes first makes them.
+// The hub's commands: one explicit list. Each is loaded when its words are asked for, because what a command needs takes longer
+// to load than most of them take to run.
 
 import type { Command } from 'commander';
-import { registerAuditAlarms } from './audit-alarms.ts';
-import { registerAuditCheck } from './audit-check.ts';
-import { registerAuditCopy } from './audit-copy.ts';
-import { registerAuditErase } from './audit-erase.ts';
-import { registerAuditExport } from './audit-export.ts';
-import { registerAuditFsck } from './audit-fsck.ts';
-import { registerAuditKey } from './audit-key.ts';
-import { type ProveElsewhere, registerAuditProve } from './audit-prove.ts';
-import { registerAuditQuery } from './audit-query.ts';
-import { registerAuditRestore } from './audit-restore.ts';
-import { registerAuditTail } from './audit-tail.ts';
-import { registerAuditVerify, type SpokeLogsAt } from './audit-verify.ts';
-import { registerBundleList } from './bundle-list.ts';
-import { registerBundleShow } from './bundle-show.ts';
-import { objectCommand } from './connection.ts';
-import { registerExceptionsPublish, registerIntelPublish } from './document-publish.ts';
-import { registerFleetList } from './fleet-list.ts';
-import { registerFloorDiff } from './floor-diff.ts';
-import { registerFloorList } from './floor-list.ts';
-import { registerFloorPublish } from './floor-publish.ts';
-import { registerHubEvents } from './hub-events.ts';
-import { registerHubRun } from './hub-run.ts';
-import { registerHubStatus } from './hub-status.ts';
-import { registerOverlayPublish } from './overlay-publish.ts';
-import { registerPolicyCommands } from './policy-commands.ts';
-import { registerSpokeInvite } from './spoke-invite.ts';
-import { registerSpokeRevoke } from './spoke-revoke.ts';
-import { registerTokenCreate } from './token-create.ts';
-import { registerTokenList } from './token-list.ts';
-import { registerTokenRevoke } from './token-revoke.ts';
-import { registerUnitCreate } from './unit-create.ts';
-import { registerUnitList } from './unit-list.ts';
-import { registerUnitSettings } from './unit-settings.ts';
-import { registerWhy, type WhyElsewhere } from './why.ts';
+import type { ProveElsewhere } from './audit-prove.ts';
+import type { SpokeLogsAt } from './audit-verify.ts';
+import type { WhyElsewhere } from './why.ts';
 
 /** What the spokes of this machine can tell when the hub cannot; the other side's part, given by whoever knows both. */
 export interface AtSpokes {
@@ -43,46 +13,94 @@ export interface AtSpokes {
   readonly logsAt: SpokeLogsAt;
 }
 
-export function registerHubCommands(program: Command, atSpokes: AtSpokes): void {
-  const hub = objectCommand(program, 'hub', 'the control plane');
-  registerHubRun(hub);
-  registerHubStatus(hub);
-  registerHubEvents(hub);
-  const unit = objectCommand(program, 'unit', 'business units: the tenants');
-  registerUnitCreate(unit);
-  registerUnitList(unit);
-  registerUnitSettings(unit);
-  const spoke = objectCommand(program, 'spoke', 'registry proxies of a unit');
-  registerSpokeInvite(spoke);
-  registerSpokeRevoke(spoke);
-  const floor = objectCommand(program, 'floor', 'the policy that every unit has');
-  registerFloorPublish(floor);
-  registerFloorList(floor);
-  registerFloorDiff(floor);
-  registerOverlayPublish(objectCommand(program, 'overlay', "a unit's own, tightening policy"));
-  registerIntelPublish(objectCommand(program, 'intel', 'datasets for signals'));
-  registerExceptionsPublish(objectCommand(program, 'exceptions', 'signed lowerings of rules'));
-  const bundle = objectCommand(program, 'bundle', 'what spokes activate');
-  registerBundleList(bundle);
-  registerBundleShow(bundle);
-  const token = objectCommand(program, 'token', "tokens of a unit's clients");
-  registerTokenCreate(token);
-  registerTokenRevoke(token);
-  registerTokenList(token);
-  registerFleetList(objectCommand(program, 'fleet', 'spokes and their state'));
-  const audit = objectCommand(program, 'audit', 'recorded decisions');
-  registerAuditTail(audit);
-  registerAuditQuery(audit);
-  registerAuditExport(audit);
-  registerAuditProve(audit, atSpokes.prove);
-  registerAuditCheck(audit);
-  registerAuditKey(audit);
-  registerAuditVerify(audit, atSpokes.logsAt);
-  registerAuditFsck(audit);
-  registerAuditCopy(audit);
-  registerAuditRestore(audit);
-  registerAuditAlarms(audit);
-  registerAuditErase(audit);
-  registerWhy(program, atSpokes.why);
-  registerPolicyCommands(program);
+/** One command: its words, and how it is added to the command before its last word. */
+export interface CommandEntry {
+  readonly words: readonly [string] | readonly [string, string];
+  add(parent: Command): Promise<void>;
+}
+
+export function hubCommands(atSpokes: AtSpokes): readonly CommandEntry[] {
+  return [
+    { words: ['hub', 'run'], add: async (hub) => (await import('./hub-run.ts')).registerHubRun(hub) },
+    { words: ['hub', 'status'], add: async (hub) => (await import('./hub-status.ts')).registerHubStatus(hub) },
+    { words: ['hub', 'events'], add: async (hub) => (await import('./hub-events.ts')).registerHubEvents(hub) },
+    { words: ['unit', 'create'], add: async (unit) => (await import('./unit-create.ts')).registerUnitCreate(unit) },
+    { words: ['unit', 'list'], add: async (unit) => (await import('./unit-list.ts')).registerUnitList(unit) },
+    {
+      words: ['unit', 'settings'],
+      add: async (unit) => (await import('./unit-settings.ts')).registerUnitSettings(unit),
+    },
+    {
+      words: ['spoke', 'invite'],
+      add: async (spoke) => (await import('./spoke-invite.ts')).registerSpokeInvite(spoke),
+    },
+    {
+      words: ['spoke', 'revoke'],
+      add: async (spoke) => (await import('./spoke-revoke.ts')).registerSpokeRevoke(spoke),
+    },
+    {
+      words: ['floor', 'publish'],
+      add: async (floor) => (await import('./floor-publish.ts')).registerFloorPublish(floor),
+    },
+    { words: ['floor', 'list'], add: async (floor) => (await import('./floor-list.ts')).registerFloorList(floor) },
+    { words: ['floor', 'diff'], add: async (floor) => (await import('./floor-diff.ts')).registerFloorDiff(floor) },
+    {
+      words: ['overlay', 'publish'],
+      add: async (overlay) => (await import('./overlay-publish.ts')).registerOverlayPublish(overlay),
+    },
+    {
+      words: ['intel', 'publish'],
+      add: async (intel) => (await import('./document-publish.ts')).registerIntelPublish(intel),
+    },
+    {
+      words: ['exceptions', 'publish'],
+      add: async (exceptions) => (await import('./document-publish.ts')).registerExceptionsPublish(exceptions),
+    },
+    { words: ['bundle', 'list'], add: async (bundle) => (await import('./bundle-list.ts')).registerBundleList(bundle) },
+    { words: ['bundle', 'show'], add: async (bundle) => (await import('./bundle-show.ts')).registerBundleShow(bundle) },
+    {
+      words: ['token', 'create'],
+      add: async (token) => (await import('./token-create.ts')).registerTokenCreate(token),
+    },
+    {
+      words: ['token', 'revoke'],
+      add: async (token) => (await import('./token-revoke.ts')).registerTokenRevoke(token),
+    },
+    { words: ['token', 'list'], add: async (token) => (await import('./token-list.ts')).registerTokenList(token) },
+    { words: ['fleet', 'list'], add: async (fleet) => (await import('./fleet-list.ts')).registerFleetList(fleet) },
+    { words: ['audit', 'tail'], add: async (audit) => (await import('./audit-tail.ts')).registerAuditTail(audit) },
+    { words: ['audit', 'query'], add: async (audit) => (await import('./audit-query.ts')).registerAuditQuery(audit) },
+    {
+      words: ['audit', 'export'],
+      add: async (audit) => (await import('./audit-export.ts')).registerAuditExport(audit),
+    },
+    {
+      words: ['audit', 'prove'],
+      add: async (audit) => (await import('./audit-prove.ts')).registerAuditProve(audit, atSpokes.prove),
+    },
+    { words: ['audit', 'check'], add: async (audit) => (await import('./audit-check.ts')).registerAuditCheck(audit) },
+    { words: ['audit', 'key'], add: async (audit) => (await import('./audit-key.ts')).registerAuditKey(audit) },
+    {
+      words: ['audit', 'verify'],
+      add: async (audit) => (await import('./audit-verify.ts')).registerAuditVerify(audit, atSpokes.logsAt),
+    },
+    { words: ['audit', 'fsck'], add: async (audit) => (await import('./audit-fsck.ts')).registerAuditFsck(audit) },
+    { words: ['audit', 'copy'], add: async (audit) => (await import('./audit-copy.ts')).registerAuditCopy(audit) },
+    {
+      words: ['audit', 'restore'],
+      add: async (audit) => (await import('./audit-restore.ts')).registerAuditRestore(audit),
+    },
+    {
+      words: ['audit', 'alarms'],
+      add: async (audit) => (await import('./audit-alarms.ts')).registerAuditAlarms(audit),
+    },
+    { words: ['audit', 'erase'], add: async (audit) => (await import('./audit-erase.ts')).registerAuditErase(audit) },
+    { words: ['why'], add: async (program) => (await import('./why.ts')).registerWhy(program, atSpokes.why) },
+    { words: ['policy', 'test'], add: async (policy) => (await import('./policy-test.ts')).registerPolicyTest(policy) },
+    { words: ['policy', 'eval'], add: async (policy) => (await import('./policy-eval.ts')).registerPolicyEval(policy) },
+    {
+      words: ['policy', 'explain'],
+      add: async (policy) => (await import('./policy-eval.ts')).registerPolicyExplain(policy),
+    },
+  ];
 }

@@ -1,28 +1,23 @@
-// The spoke's commands. Objects that both sides know (`weir spoke …`) are shared: whoever comes first makes them.
+// The spoke's commands: one explicit list. Each is loaded when its words are asked for, because what a command needs takes longer
+// to load than most of them take to run.
 
 import type { Command } from 'commander';
-import { registerAuditAcceptDamage } from './audit-accept-damage.ts';
-import { registerAuditSpool } from './audit-spool.ts';
-import { registerCheck } from './check.ts';
-import { registerCompletion } from './completion.ts';
-import { registerDoctor } from './doctor.ts';
-import { registerInit } from './init.ts';
-import { registerRun } from './run.ts';
-import { registerStatus } from './status.ts';
 
-export function registerSpokeCommands(program: Command): void {
-  const spoke =
-    program.commands.find((command) => command.name() === 'spoke') ??
-    program.command('spoke').description('registry proxies of a unit');
-  registerInit(spoke);
-  registerRun(spoke);
-  registerStatus(spoke);
-  const audit =
-    program.commands.find((command) => command.name() === 'audit') ??
-    program.command('audit').description('recorded decisions');
-  registerAuditSpool(audit);
-  registerAuditAcceptDamage(audit);
-  registerCheck(program);
-  registerDoctor(program);
-  registerCompletion(program);
+/** One command: its words, and how it is added to the command before its last word. */
+export interface CommandEntry {
+  readonly words: readonly [string] | readonly [string, string];
+  add(parent: Command): Promise<void>;
 }
+
+export const SPOKE_COMMANDS: readonly CommandEntry[] = [
+  { words: ['spoke', 'init'], add: async (spoke) => (await import('./init.ts')).registerInit(spoke) },
+  { words: ['spoke', 'run'], add: async (spoke) => (await import('./run.ts')).registerRun(spoke) },
+  { words: ['spoke', 'status'], add: async (spoke) => (await import('./status.ts')).registerStatus(spoke) },
+  { words: ['audit', 'spool'], add: async (audit) => (await import('./audit-spool.ts')).registerAuditSpool(audit) },
+  {
+    words: ['audit', 'accept-damage'],
+    add: async (audit) => (await import('./audit-accept-damage.ts')).registerAuditAcceptDamage(audit),
+  },
+  { words: ['check'], add: async (program) => (await import('./check.ts')).registerCheck(program) },
+  { words: ['doctor'], add: async (program) => (await import('./doctor.ts')).registerDoctor(program) },
+];
