@@ -4,14 +4,16 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { access, link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 
 const BUILD_LIMIT_MS = 600_000;
 const QUIET_MS = 2000;
 const PROGRESS_MS = 10_000;
+const POLL_MS = 200;
 
 export interface GoTool {
   /** Name of the binary, on the search path too unless `ours`. */
@@ -64,7 +66,19 @@ async function find(tool: GoTool): Promise<FoundTool> {
   if (!(await hasGo())) return { found: false, why: `${tool.name} is not on PATH and there is no Go to build it` };
 
   await mkdir(folder, { recursive: true });
-  // Built beside its final place and renamed when whole, so that two runs at once do not disturb each other.
+  const lock = `${program}.lock`;
+  while (!(await take(lock))) await delay(POLL_MS);
+  try {
+    // Another process may have built it while this one waited.
+    if (!(await isExecutable(program))) await buildInPlace(tool, program);
+  } finally {
+    await rm(lock, { force: true });
+  }
+  return { found: true, program };
+}
+
+async function buildInPlace(tool: GoTool, program: string): Promise<void> {
+  // Built beside its final place and renamed when whole, so that a build cut short leaves nothing that looks built.
   const building = `${program}.${process.pid}`;
   try {
     const failure = await build(tool, building);
@@ -73,7 +87,35 @@ async function find(tool: GoTool): Promise<FoundTool> {
   } finally {
     await rm(building, { force: true });
   }
-  return { found: true, program };
+}
+
+/** One process builds a tool, and the others wait for it. A lock whose owner has gone is removed. */
+async function take(lock: string): Promise<boolean> {
+  const own = `${lock}.${process.pid}`;
+  await writeFile(own, String(process.pid));
+  try {
+    // A link appears with its content, so no reader finds a lock without an owner.
+    await link(own, lock);
+    return true;
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
+    const owner = Number(await readFile(lock, 'utf8').catch(() => process.pid));
+    const { mtimeMs } = await stat(lock).catch(() => ({ mtimeMs: Date.now() }));
+    // Two that remove the same lock may both build: that costs time and nothing else.
+    if (!isAlive(owner) || Date.now() - mtimeMs > BUILD_LIMIT_MS) await rm(lock, { force: true });
+    return false;
+  } finally {
+    await rm(own, { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Names what is built: the module's files, and so the versions that they pin. */

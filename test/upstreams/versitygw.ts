@@ -6,9 +6,13 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { S3mini } from 's3mini';
-import { goToolOrSkip } from '../tools/go-tool.ts';
+import { goToolOrSkip, type GoTool } from '../tools/go-tool.ts';
 
-const MODULE = join(import.meta.dirname, 'tools', 'versitygw');
+export const VERSITYGW: GoTool = {
+  name: 'versitygw',
+  module: join(import.meta.dirname, 'tools', 'versitygw'),
+  build: 'github.com/versity/versitygw/cmd/versitygw',
+};
 const START_LIMIT_MS = 20_000;
 const REGION = 'us-east-1';
 
@@ -22,11 +26,7 @@ export interface S3Server extends AsyncDisposable {
 
 /** Undefined, with the reason printed, on a machine that has neither the server nor Go. */
 export async function startS3Server(t: TestContext, folder: string): Promise<S3Server | undefined> {
-  const program = await goToolOrSkip(t, {
-    name: 'versitygw',
-    module: MODULE,
-    build: 'github.com/versity/versitygw/cmd/versitygw',
-  });
+  const program = await goToolOrSkip(t, VERSITYGW);
   if (program === undefined) return undefined;
   const [data, versions, sidecar] = ['data', 'versions', 'sidecar'].map((name) => join(folder, name));
   for (const path of [data, versions, sidecar]) await mkdir(path as string, { recursive: true });
