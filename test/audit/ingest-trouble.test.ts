@@ -4,12 +4,14 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { UploadAnswer } from '@weir/shared/wire/audit.ts';
 import { sizeInMemory } from '@weir/hub/audit/held-batches.ts';
 import type { AuditStore } from '@weir/hub/store/audit-store.ts';
 import { testPostgres } from '../hub/database.ts';
 import { type HubLedger, hubLedger, senderOf, storedRows } from './hub-ledger.ts';
+import { servedDraft } from './sample-rows.ts';
 import { type SigningLog, type SigningSpoke, signingSpoke } from './signing-spoke.ts';
 
 const server = testPostgres();
@@ -137,6 +139,30 @@ test('rows that lie beyond the stored end already are kept when they are the sam
   await hub.pool.query('UPDATE audit_rows SET row = $2 WHERE log = $1 AND index = 6', [log.id, row]);
   assert.equal(said(await hub.upload(log, 4, 12)), 'fork');
   assert.deepEqual(await hub.openAlarms(log), ['fork']);
+});
+
+test('rows that wait while their month is taken out of the default partition are stored all the same', async () => {
+  const { hub, log } = await opened(0);
+  const time = '2031-03-05T00:00:00.000Z';
+  log.add(3, () => servedDraft({ time }));
+  const maker = await hub.pool.connect();
+  await maker.query('BEGIN');
+  await maker.query('CREATE TABLE audit_rows_203103 (LIKE audit_rows INCLUDING ALL)');
+  await maker.query('LOCK TABLE audit_rows_default IN ACCESS EXCLUSIVE MODE');
+  await maker.query(
+    "ALTER TABLE audit_rows ATTACH PARTITION audit_rows_203103 FOR VALUES FROM ('2031-03-01Z') TO ('2031-04-01Z')",
+  );
+  const answer = hub.upload(log, 0);
+  for (;;) {
+    const { rows } = await hub.pool.query('SELECT 1 FROM pg_locks WHERE NOT granted');
+    if (rows.length > 0) break;
+    await sleep(20);
+  }
+  await maker.query('COMMIT');
+  maker.release();
+  assert.equal(said(await answer), 'ack 3');
+  const { rows } = await hub.pool.query<{ count: number }>('SELECT count(*)::int AS count FROM audit_rows_203103');
+  assert.equal(rows[0]?.count, 3);
 });
 
 test('a stored row that somebody changed is noticed when the spoke sends it again', async () => {
