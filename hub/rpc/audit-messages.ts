@@ -53,9 +53,17 @@ export function receiptedOf({ receipt, nextIndex }: Pick<LogHead, 'receipt' | 'n
   return receipt.length === 0 ? 0 : nextIndex;
 }
 
-/** When a receipt was signed, unix milliseconds; 0 for none. The hub's own word, not verified again here. */
+/**
+ * When a receipt was signed, unix milliseconds; 0 for none, and for one that cannot be read: a list of logs must not fail
+ * because one of them was damaged. The hub's own word, not verified again here.
+ */
 export function receiptedAtMs(receipt: Uint8Array): number {
   if (receipt.length === 0) return 0;
-  const times = splitNote(receipt).signatures.map(({ signature }) => cosignatureTimeS(signature) ?? 0);
-  return Math.max(0, ...times) * 1000;
+  try {
+    const times = splitNote(receipt).signatures.map(({ signature }) => cosignatureTimeS(signature) ?? 0);
+    return Math.max(0, ...times) * 1000;
+  } catch (thrown) {
+    if (thrown instanceof WeirError) return 0;
+    throw thrown;
+  }
 }

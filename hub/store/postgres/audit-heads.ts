@@ -78,7 +78,8 @@ export function headsIn(pool: Pool): Heads {
     enter: ({ unit, spoke, worker, instance }) =>
       inTransaction(pool, async (client) => {
         const who = [unit, spoke, worker, instance];
-        await client.query('SELECT pg_advisory_xact_lock(hashtext($1), hashtext($2))', [`${unit}/${spoke}`, worker]);
+        // One number of 64 bits: locks of two numbers are the leaders', whose space nobody's name may reach.
+        await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [`${unit}/${spoke}/${worker}`]);
         const found = await client.query<{ superseded: boolean }>(
           `SELECT superseded_at IS NOT NULL AS superseded FROM audit_instances
            WHERE unit = $1 AND spoke = $2 AND worker = $3 AND instance = $4`,
