@@ -23,16 +23,28 @@ export interface LedgerFaults {
 }
 
 export interface LedgerAuditor {
+  /** Takes note of what a client was told. */
+  hear(answer: Received): void;
   /** Reads what is new in the database. */
   read(): Promise<void>;
   /** Begins anew: the database is another one than it was. */
   forget(): void;
-  /** Answers that still have no row, of those given. */
-  missing(received: readonly Received[]): readonly Received[];
-  /** Everything that is wrong now, over all that was ever read and received. */
-  faults(received: readonly Received[], spokeHomes: readonly string[]): Promise<LedgerFaults>;
+  /** Answers heard so far that have no row yet. */
+  missing(): readonly Received[];
+  /** The hub had none of these rows when a fault destroyed the only copy: nobody can have them. Returns how many it had not. */
+  destroyed(rows: readonly RowName[]): number;
+  /** Everything that is wrong now, over all that was ever read and heard; `missing` are the answers that should have a row. */
+  faults(missing: readonly Received[], spokeHomes: readonly string[]): Promise<LedgerFaults>;
+  readonly answers: number;
   readonly rows: number;
   readonly logs: number;
+}
+
+/** What an answer calls its row by. */
+export interface RowName {
+  readonly id: string;
+  /** '' for a row without a request code. */
+  readonly code: string;
 }
 
 interface Log {
@@ -55,6 +67,13 @@ export function createLedgerAuditor(pool: () => Pool): LedgerAuditor {
   let broken: string[] = [];
   let heads: readonly Head[] = [];
   let rows = 0;
+  let doubled = 0;
+  let silentOpen = 0;
+  const heard: Received[] = [];
+  /** Heard, and not seen in the database when it was last looked for. */
+  let waiting: readonly Received[] = [];
+  let looked = 0;
+  const gone = new Set<string>();
 
   async function readLog(head: Head): Promise<void> {
     const log = logs.get(head.log) ?? { edge: new TreeEdge(), roots: new Map() };
@@ -78,7 +97,9 @@ export function createLedgerAuditor(pool: () => Pool): LedgerAuditor {
         if (!own.equals(leaf)) broken.push(`${head.log}: the leaf of row ${index} is not its hash`);
         log.edge.append(own);
         const { id, code } = JSON.parse(row.toString('utf8')) as { id: string; code: string };
-        seen.set(id, (seen.get(id) ?? 0) + 1);
+        const times = (seen.get(id) ?? 0) + 1;
+        seen.set(id, times);
+        if (times === 2) doubled += 1;
         if (code !== '') codes.add(code);
         rows += 1;
       }
@@ -104,15 +125,29 @@ export function createLedgerAuditor(pool: () => Pool): LedgerAuditor {
   /** A refusal for want of a durable row has none; documents carry no name of theirs. */
   function isMissing({ status, row, code }: Received): boolean {
     if (status === 503 || (row === '' && code === '')) return false;
-    return row === '' ? !codes.has(code) : !seen.has(row);
+    const isThere = row === '' ? codes.has(code) : seen.has(row);
+    return !isThere && !gone.has(row === '' ? code : row);
+  }
+
+  function missing(): readonly Received[] {
+    waiting = [...waiting, ...heard.slice(looked)].filter(isMissing);
+    looked = heard.length;
+    return waiting;
   }
 
   return {
+    get answers() {
+      return heard.length;
+    },
     get rows() {
       return rows;
     },
     get logs() {
       return logs.size;
+    },
+    hear(answer) {
+      heard.push(answer);
+      if (isOpen(answer)) silentOpen += 1;
     },
     read,
     forget() {
@@ -121,9 +156,20 @@ export function createLedgerAuditor(pool: () => Pool): LedgerAuditor {
       codes = new Set();
       broken = [];
       rows = 0;
+      doubled = 0;
+      waiting = [];
+      looked = 0;
     },
-    missing: (received) => received.filter(isMissing),
-    async faults(received, spokeHomes) {
+    missing,
+    destroyed(names) {
+      const only = names.filter(({ id }) => !seen.has(id));
+      for (const { id, code } of only) {
+        gone.add(id);
+        if (code !== '') gone.add(code);
+      }
+      return only.length;
+    },
+    async faults(unanswered, spokeHomes) {
       // Receipts first: what they speak of is in the database by then.
       const receipts = spokeHomes.flatMap(receiptsIn);
       await read();
@@ -133,12 +179,7 @@ export function createLedgerAuditor(pool: () => Pool): LedgerAuditor {
         if (size > stored) broken.push(`${log}: the spoke has a receipt for ${size} rows, the hub has ${stored}`);
         compare(log, receipt, 'the receipt at the spoke');
       }
-      return {
-        lost: received.filter(isMissing).length,
-        doubled: [...seen.values()].filter((count) => count > 1).length,
-        silentOpen: received.filter(isOpen).length,
-        broken: [...broken],
-      };
+      return { lost: unanswered.filter(isMissing).length, doubled, silentOpen, broken: [...broken] };
     },
   };
 }

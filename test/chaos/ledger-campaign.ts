@@ -2,6 +2,9 @@
 // each one the ledger is held against what clients were told: nothing lost, nothing doubled, no gap, the same roots on both
 // sides, nothing let through in silence.
 
+import { cpSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Chance } from '../kill/chance.ts';
@@ -31,12 +34,17 @@ export interface CampaignSummary {
   readonly answers: number;
   readonly rows: number;
   readonly logs: number;
+  /** Rows that a fault destroyed in the only place where they stood; not among the lost. */
+  readonly destroyed: number;
   readonly seconds: number;
-  readonly by_fault: Readonly<Record<string, number>>;
+  readonly by_fault: Readonly<Record<string, { readonly times: number; readonly seconds_each: number }>>;
 }
 
 const SETTLE_MS = 90_000;
 const POLL_MS = 50;
+/** Of each client between two requests: faults, not requests, are what the machine is for here. */
+const PAUSE_MS = 20;
+const PROGRESS_MS = 10_000;
 
 const silent: Logger = {
   debug: () => undefined,
@@ -51,20 +59,26 @@ export async function runCampaign({ faults, chance, only, progress }: CampaignOp
   const begun = performance.now();
   await using ground = await prepareLedgerGround(silent);
   if (!ground.smallDisks) progress('spools share a disk here: faults of full disks are left out');
-  const load = startLoad(ground.base.targets);
-  const others: Received[] = [];
-  const received = (): readonly Received[] => [...load.received, ...others];
-  const counts = new Map<string, number>();
+  const { auditor } = ground;
+  const load = startLoad(ground.base.targets, { pauseMs: PAUSE_MS, heard: (answer) => auditor.hear(answer) });
+  const times = new Map<string, { times: number; ms: number }>();
   let found: LedgerFaults = { lost: 0, doubled: 0, silentOpen: 0, broken: [] };
   let struck = 0;
+  let destroyed = 0;
 
-  /** Waits until the hub has what clients were told so far, and returns that; gives up after a while. */
-  async function settled(): Promise<readonly Received[]> {
-    const expected = received();
+  /** Waits until the hub has what clients were told before; returns what it never got. */
+  async function settle(): Promise<readonly Received[]> {
     const deadline = performance.now() + SETTLE_MS;
+    let owed: readonly Received[] | undefined;
     for (;;) {
-      await ground.auditor.read().catch(() => ground.reviveHub());
-      if (ground.auditor.missing(expected).length === 0 || performance.now() > deadline) return expected;
+      await auditor.read().catch(() => ground.reviveHub());
+      const missing = auditor.missing();
+      if (owed === undefined) owed = missing;
+      else if (owed.length > 0) {
+        const still = new Set(missing);
+        owed = owed.filter((answer) => still.has(answer));
+      }
+      if (owed.length === 0 || performance.now() > deadline) return owed;
       await delay(POLL_MS);
     }
   }
@@ -72,33 +86,55 @@ export async function runCampaign({ faults, chance, only, progress }: CampaignOp
   const all = ledgerFaults({
     ground,
     chance,
-    heard: (answer) => others.push(answer),
-    settled: async () => void (await settled()),
+    heard: (answer) => auditor.hear(answer),
+    async settled() {
+      const owed = await settle();
+      if (owed.length > 0) throw new Error(`${owed.length} rows never reached the hub: ${JSON.stringify(owed[0])}`);
+    },
+    async destroyed(rows) {
+      // What was sent before the end may be stored a moment after it.
+      await auditor.read().catch(() => ground.reviveHub());
+      destroyed += auditor.destroyed([...rows]);
+    },
   });
   const choice = all.filter(({ name, weight }) => weight > 0 && (only === undefined || only.includes(name)));
+  const begunMs = performance.now();
+  let toldMs = begunMs;
   try {
     await load.answered(1);
     while (struck < faults) {
       const fault = pick(choice, chance);
-      await fault.strike();
+      const from = performance.now();
+      await fault.strike().catch((thrown: unknown) => {
+        throw new Error(`fault ${struck + 1}, ${fault.name}, could not be struck`, { cause: thrown });
+      });
       struck += 1;
-      counts.set(fault.name, (counts.get(fault.name) ?? 0) + 1);
       await ground.reviveHub();
       for (const unit of UNITS) await ground.reviveSpoke(unit);
       await load.answered(1);
-      const expected = await settled();
-      found = await ground.auditor.faults(
-        expected,
+      const owed = await settle();
+      found = await auditor.faults(
+        owed,
         UNITS.map((unit) => ground.base.federation.spokeHome(unit)),
       );
+      const took = times.get(fault.name) ?? { times: 0, ms: 0 };
+      times.set(fault.name, { times: took.times + 1, ms: took.ms + performance.now() - from });
       if (found.lost + found.doubled + found.silentOpen + found.broken.length > 0) {
-        progress(`broken after ${fault.name}: ${JSON.stringify(found)}`);
-        for (const answer of ground.auditor.missing(expected).slice(0, 5))
-          progress(JSON.stringify({ ...answer, body: '' }));
+        progress(`broken after fault ${struck}, ${fault.name}: ${JSON.stringify(found)}`);
+        for (const answer of owed.slice(0, 5)) progress(JSON.stringify(answer));
+        keepEvidence(ground.base.home, progress);
         break;
       }
-      if (struck % 25 === 0) progress(`${struck} of ${faults} faults, ${ground.auditor.rows} rows`);
+      if (performance.now() - toldMs > PROGRESS_MS || struck === faults) {
+        toldMs = performance.now();
+        const eachMs = (toldMs - begunMs) / struck;
+        const left = Math.round(((faults - struck) * eachMs) / 1000);
+        progress(`${struck} of ${faults} faults, ${auditor.rows} rows, about ${left} s left`);
+      }
     }
+  } catch (thrown) {
+    keepEvidence(ground.base.home, progress);
+    throw thrown;
   } finally {
     await load.stop();
   }
@@ -110,11 +146,19 @@ export async function runCampaign({ faults, chance, only, progress }: CampaignOp
     silent_open: found.silentOpen,
     seed: chance.seed,
     broken: found.broken,
-    answers: received().length,
-    rows: ground.auditor.rows,
-    logs: ground.auditor.logs,
+    answers: auditor.answers,
+    rows: auditor.rows,
+    logs: auditor.logs,
+    destroyed,
     seconds: Math.round((performance.now() - begun) / 1000),
-    by_fault: Object.fromEntries(counts),
+    by_fault: Object.fromEntries(
+      times
+        .entries()
+        .map(([name, { times: count, ms }]) => [
+          name,
+          { times: count, seconds_each: Math.round(ms / count / 10) / 100 },
+        ]),
+    ),
   };
 }
 
@@ -129,4 +173,12 @@ function pick(faults: readonly LedgerFault[], chance: Chance): LedgerFault {
     if (at < 0) return fault;
   }
   throw new Error('there is no fault to pick from');
+}
+
+/** Logs and ledgers of a federation that broke an invariant, where they outlive it. */
+function keepEvidence(home: string, progress: (line: string) => void): void {
+  const kept = mkdtempSync(join(tmpdir(), 'weir-chaos-'));
+  for (const part of ['logs', 'spoke-payments/audit', 'spoke-research/audit'])
+    cpSync(join(home, part), join(kept, part), { recursive: true, filter: (path) => !path.endsWith('ballast') });
+  progress(`logs and ledgers of this run are kept in ${kept}`);
 }

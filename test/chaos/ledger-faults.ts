@@ -9,7 +9,9 @@ import type { Chance } from '../kill/chance.ts';
 import { freePorts, UNITS, until, type Unit } from '../kill/fault-ground.ts';
 import { ask, type Received, type Target } from '../kill/load.ts';
 import { publishMarkedFloor } from '../kill/new-floor.ts';
+import type { RowName } from './ledger-audit.ts';
 import type { LedgerGround } from './ledger-ground.ts';
+import { rowsBelow } from './rows-on-disk.ts';
 
 export interface LedgerFault {
   readonly name: string;
@@ -22,12 +24,14 @@ export interface FaultParts {
   readonly chance: Chance;
   /** Answers that a fault's own clients got, to be held against the ledger like all others. */
   readonly heard: (answer: Received) => void;
-  /** Resolves when the hub has everything that clients were told so far: what is destroyed then is only a copy. */
+  /** Resolves when the hub has everything that clients were told so far; rejects when it never gets there. */
   readonly settled: () => Promise<void>;
+  /** These rows stand nowhere any more but, perhaps, at the hub: what it has not got is gone by the fault's own doing. */
+  readonly destroyed: (rows: Iterable<RowName>) => Promise<void>;
 }
 
 export function ledgerFaults(parts: FaultParts): readonly LedgerFault[] {
-  const { ground, chance, settled } = parts;
+  const { ground, chance, settled, destroyed } = parts;
   const { base, lines } = ground;
   const { federation } = base;
   const anyUnit = (): Unit => chance.pick(UNITS);
@@ -37,6 +41,14 @@ export function ledgerFaults(parts: FaultParts): readonly LedgerFault[] {
     await base.killSpoke(unit);
     await meanwhile();
     await federation.startSpoke(unit);
+  }
+
+  /** Changes what a dead spoke has on disk, and tells which rows went with it. */
+  async function destroying(unit: Unit, change: () => void): Promise<void> {
+    const before = rowsBelow(ground.auditFolder(unit));
+    change();
+    const left = rowsBelow(ground.auditFolder(unit));
+    await destroyed(before.values().filter(({ id }) => !left.has(id)));
   }
 
   let editions = 0;
@@ -247,10 +259,13 @@ export function ledgerFaults(parts: FaultParts): readonly LedgerFault[] {
         await without(unit, () => cpSync(folder, saved, { recursive: true, filter: keepsOnly }));
         await delay(chance.between(100, 500));
         await settled();
-        await without(unit, () => {
-          for (const name of readdirSync(folder)) if (keepsOnly(name)) rmSync(join(folder, name), { recursive: true });
-          cpSync(saved, folder, { recursive: true });
-        });
+        await without(unit, () =>
+          destroying(unit, () => {
+            for (const name of readdirSync(folder))
+              if (keepsOnly(name)) rmSync(join(folder, name), { recursive: true });
+            cpSync(saved, folder, { recursive: true });
+          }),
+        );
         rmSync(saved, { recursive: true, force: true });
       },
     },
@@ -272,7 +287,7 @@ export function ledgerFaults(parts: FaultParts): readonly LedgerFault[] {
     const unit = anyUnit();
     await settled();
     await base.killSpoke(unit);
-    how(segmentWithRows(openEpoch(ground, unit, chance), chance), chance);
+    await destroying(unit, () => how(chance.pick(segmentsWithRows(openEpoch(ground, unit, chance))), chance));
     const spoke = federation.spokeHome(unit);
     const starting = federation.startSpoke(unit);
     // A damaged ledger is told at once and not ready until somebody has looked.
@@ -288,7 +303,7 @@ export function ledgerFaults(parts: FaultParts): readonly LedgerFault[] {
 }
 
 /** A second spoke on a copy of the first one's home, with ports of its own. */
-async function cloned({ ground, heard }: FaultParts, unit: Unit): Promise<void> {
+async function cloned({ ground, heard, settled, destroyed }: FaultParts, unit: Unit): Promise<void> {
   const { base } = ground;
   const { federation, home } = base;
   const copy = join(home, `clone-${unit}`);
@@ -312,10 +327,16 @@ async function cloned({ ground, heard }: FaultParts, unit: Unit): Promise<void> 
         await delay(100);
       }
     }
-    await delay(1_500);
+    await settled();
   } finally {
     clone.kill('SIGTERM');
     await clone.ended;
+    const left = rowsBelow(ground.auditFolder(unit));
+    await destroyed(
+      rowsBelow(join(copy, 'audit'))
+        .values()
+        .filter(({ id }) => !left.has(id)),
+    );
     rmSync(copy, { recursive: true, force: true });
   }
 }
@@ -338,19 +359,21 @@ function openEpoch(ground: LedgerGround, unit: Unit, chance: Chance): string {
   return join(folder, worker, readFileSync(join(folder, worker, 'current'), 'utf8').trim());
 }
 
-function segmentWithRows(epoch: string, chance: Chance): string {
+/** Segments of an epoch that hold rows, oldest first. */
+function segmentsWithRows(epoch: string): readonly string[] {
   const segments = readdirSync(epoch).filter((name) => name.endsWith('.seg'));
   const used = segments.filter((name) =>
     readFileSync(join(epoch, name))
       .subarray(0, 64)
       .some((byte) => byte !== 0),
   );
-  return join(epoch, chance.pick(used.length > 0 ? used : segments));
+  return (used.length > 0 ? used : segments).toSorted().map((name) => join(epoch, name));
 }
 
 /** Garbage after the last row: what a crash in the middle of a write leaves. */
 function tear(epoch: string, chance: Chance): void {
-  const file = segmentWithRows(epoch, chance);
+  const file = segmentsWithRows(epoch).at(-1);
+  if (file === undefined) throw new Error(`${epoch} has no segment`);
   const bytes = readFileSync(file);
   const end = bytes.length - trailingZeros(bytes);
   for (let at = end; at < Math.min(bytes.length, end + chance.between(1, 400)); at += 1)

@@ -48,7 +48,15 @@ export interface Load {
   stop(): Promise<void>;
 }
 
-export function startLoad(targets: readonly Target[], loopsPerTarget = 1): Load {
+export interface LoadOptions {
+  readonly loopsPerTarget?: number;
+  readonly pauseMs?: number;
+  /** Hears of every answer as soon as its head is there. */
+  readonly heard?: (answer: Received) => void;
+}
+
+export function startLoad(targets: readonly Target[], options: LoadOptions = {}): Load {
+  const { loopsPerTarget = 1, pauseMs = PAUSE_MS, heard = () => undefined } = options;
   const received: Received[] = [];
   const failures: Failure[] = [];
   const answers = new Map<Target, number>(targets.map((target) => [target, 0]));
@@ -61,9 +69,10 @@ export function startLoad(targets: readonly Target[], loopsPerTarget = 1): Load 
       try {
         await ask(target, agent, (answer) => {
           received.push(answer);
+          heard(answer);
           answers.set(target, (answers.get(target) ?? 0) + 1);
         });
-        await delay(PAUSE_MS);
+        await delay(pauseMs);
       } catch (thrown) {
         failures.push({ target, reason: reasonOf(thrown), fromMs, untilMs: performance.now() });
         await delay(PAUSE_AFTER_FAILURE_MS);

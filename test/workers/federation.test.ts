@@ -76,7 +76,7 @@ function assertWhole(rows: readonly AuditRow[]): void {
 test('a new bundle is active in every worker, and no request is lost for it', async () => {
   await using spoke = await startSpokeInProcesses(federation.spokeHome(UNIT), 2);
   const former = (await spoke.status()).bundle?.digest;
-  const load = startLoad(targets(spoke), 4);
+  const load = startLoad(targets(spoke), { loopsPerTarget: 4 });
   await load.answered(5);
   const version = await publishMarkedFloor(federation.console, 'marked for workers');
   assert.ok(version > 0);

@@ -193,7 +193,7 @@ test('every answer about an artifact says where its row stands, and the row says
 test('a worker that is killed takes only its own connections with it, and comes back', async () => {
   const home = await newHome('killed');
   await using spoke = await startSpokeInProcesses(home, 2);
-  const load = startLoad([artifact(spoke), artifact(spoke, '1.1.0'), refused(spoke)], 4);
+  const load = startLoad([artifact(spoke), artifact(spoke, '1.1.0'), refused(spoke)], { loopsPerTarget: 4 });
   await load.answered(5);
   for (const victim of ['w0', 'w1']) {
     const pid = (await spoke.workers()).get(victim);
