@@ -32,6 +32,8 @@ const program = new Command('weir')
   .description('Install-path firewall: one signed policy floor, enforced locally, recorded everywhere.')
   .version('0.1.0')
   .showHelpAfterError('run with --help to see what is possible')
+  // Whatever commander itself objects to is wrong use.
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .addHelpText(
     'after',
     `
