@@ -2,6 +2,7 @@
 // with them. The file is rewritten as that work goes on, so that a crash at any moment resumes it.
 
 import { LOG_ID_MAX } from '@weir/shared/audit/log-id.ts';
+import { BATCH_ROWS_MAX } from '@weir/shared/wire/audit.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import { z } from 'zod';
 
@@ -22,6 +23,8 @@ const schema = z.strictObject({
   size: index.nullable(),
   /** Rows from here on cannot reach the hub in this log and are recorded again in the open one; null when there are none. */
   salvage_from: index.nullable(),
+  /** Ids of the rows from `salvage_from` on that were in the batch for which the hub closed the log; [] when it was for another reason. */
+  refused: z.array(z.string().max(40)).max(BATCH_ROWS_MAX).default([]),
   /** Nothing is left to be shipped from here, and `salvage_from` is final: the hub has spoken, or cannot be asked. */
   settled: z.boolean(),
   /**

@@ -6,6 +6,7 @@ import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import { logIdIn } from './audit-log.ts';
 import { CLOSURE_FILE, type Closure, decodeClosure, encodeClosure } from './closure.ts';
 import type { LedgerDisk } from './ledger-disk.ts';
+import { logSigned } from './log-notes.ts';
 import type { SpoolDisk } from './spool-disk.ts';
 
 /** Names the open epoch's folder. Written before the epoch's first row. */
@@ -73,7 +74,9 @@ export async function surveyEpochs(
   for (const name of (await disk.epochs()).filter((each) => EPOCH_NAME.test(each)).toSorted()) {
     const folder = await disk.epoch(name);
     const named = await folder.load('log.json');
-    const log = named === undefined ? undefined : logIdIn(named);
+    const said = named === undefined ? undefined : logIdIn(named);
+    // What is signed under the folder's own name is that log, whatever its file says.
+    const log = said !== logOf(name) && (await logSigned(folder)) === logOf(name) ? undefined : said;
     const noted = await folder.load(CLOSURE_FILE);
     if (named === undefined && noted === undefined && !(await hasRows(folder))) {
       blank.push(name);
@@ -143,11 +146,12 @@ export async function orderEpochs(disk: LedgerDisk, logOf: (name: string) => str
 export async function closeEpoch(
   folder: Pick<SpoolDisk, 'replace'>,
   why: Pick<Closure, 'reason' | 'detail' | 'at' | 'size'> &
-    Partial<Pick<Closure, 'salvage_from' | 'settled' | 'drained'>>,
+    Partial<Pick<Closure, 'salvage_from' | 'refused' | 'settled' | 'drained'>>,
 ): Promise<Closure> {
   const closure: Closure = {
     v: 1,
     salvage_from: null,
+    refused: [],
     settled: false,
     salvage: null,
     drained: false,

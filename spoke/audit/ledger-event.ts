@@ -13,6 +13,8 @@ export const LEDGER_EVENTS = [
   'damage_accepted',
   /** Rows of a closed log stand in this one again: `log`, `from`, `until`, `recorded`, `skipped`. */
   'log_salvaged',
+  /** A row that the hub has refused twice, the second time by itself, is not recorded again: `log`, `index`, `id`, `file`. */
+  'row_refused',
   /** Recording goes on after the disk had failed: `log`, `failed_at`, `attempts`. */
   'log_reopened',
   /** The hub lacks rows that it has receipted: `log`, `receipted`, `held`. */

@@ -36,6 +36,8 @@ export interface RollReason {
   readonly detail: string;
   /** Rows from here on cannot reach the hub in the closed log; none unless given. */
   readonly salvageFrom?: number;
+  /** Ids of rows from there on that the hub has refused for good. */
+  readonly refused?: readonly string[];
   /** The hub itself has said so: there is nothing more to ask it. */
   readonly settled?: boolean;
 }
@@ -190,6 +192,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       logOf: readable,
       save,
       append,
+      tell,
       damaged,
       ended: (log, end) => void ended(log, end),
       hubLost(log, { receipted, held }) {
@@ -331,7 +334,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       // Before anything can fail: a log that takes no more rows is seen to until there is another.
       ending ??= { ...why, at: now() };
       const size = await before.log.retire();
-      const { reason, detail, at, salvageFrom, settled = false } = ending;
+      const { reason, detail, at, salvageFrom, refused = [], settled = false } = ending;
       const isLeft = salvageFrom !== undefined && salvageFrom < size;
       const closure = await closeEpoch(before.folder, {
         reason,
@@ -340,6 +343,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
         size,
         settled,
         salvage_from: isLeft ? salvageFrom : null,
+        refused: [...refused],
         drained: settled && !isLeft,
       });
       await disk.replace(CURRENT_FILE, Buffer.from(`${next.name}\n`));
@@ -490,8 +494,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
         if (pauseMs > 0)
           logger.error({ log: id, reason: end.reason, pause_ms: pauseMs }, 'the hub closes one log after the other');
         await clock.sleep(pauseMs, stopping.signal);
-        const { reason, detail, salvageFrom } = end;
-        await roll({ reason, detail, salvageFrom, settled: true }).catch((failed: unknown) =>
+        const { reason, detail, salvageFrom, refused = [] } = end;
+        await roll({ reason, detail, salvageFrom, refused, settled: true }).catch((failed: unknown) =>
           logger.error(
             { log: id, error: describeThrown(failed) },
             'a log that the hub has closed could not be followed by another yet',

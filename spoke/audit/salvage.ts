@@ -36,6 +36,8 @@ export interface SalvageParts {
   readonly closure: Closure;
   /** Readable rows of the log from an index on, as far as its rows count. */
   rows(from: number): AsyncIterable<ReadableRow>;
+  /** Whether a row is not to be recorded again though it can be read, because the hub will never take it. */
+  isLeft(row: ReadableRow, draft: RowDraft): Promise<boolean>;
   /** Writes the closure down. */
   save(closure: Closure): Promise<void>;
   readonly target: SalvageTarget;
@@ -78,6 +80,10 @@ export async function salvage(parts: SalvageParts, signal: AbortSignal): Promise
     const draft = draftOf(row.bytes, log);
     if (draft === undefined) {
       skip(row.index, 'it is not a row of this log');
+      continue;
+    }
+    if (await parts.isLeft(row, draft)) {
+      skip(row.index, 'the hub has refused it twice');
       continue;
     }
     found.push({ index: row.index, draft });

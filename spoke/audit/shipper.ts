@@ -2,6 +2,7 @@
 // ends, streams signed batches from there inside a bounded window, and begins anew after any trouble. The hub stores each row
 // once and answers with receipts; what it says is believed only as far as it is signed and agrees with the log's own tree.
 
+import { readRow } from '@weir/shared/audit/row-codec.ts';
 import { TILE_WIDTH } from '@weir/shared/audit/tlog/tile.ts';
 import type { Verifier } from '@weir/shared/audit/tlog/note.ts';
 import { WeirError, asWeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
@@ -68,6 +69,8 @@ export interface LogEnd {
   readonly detail: string;
   /** The hub has the rows below, as they are here; those from here on have to reach it in another log. */
   readonly salvageFrom: number;
+  /** Ids of the rows from there on that were in the batch for which the hub closed the log, when a row was at fault. */
+  readonly refused?: readonly string[];
   /** How many rows the hub has of the history that this log was part of, told when they are more than are here. */
   readonly held?: number;
 }
@@ -116,6 +119,8 @@ export interface ShipperParts {
   readonly onEnded?: (end: LogEnd) => void;
   /** Called each time a session finds the hub without rows that it has receipted; what is kept is sent again. */
   readonly onHubLoss?: (loss: HubLoss) => void;
+  /** Whether a row has to travel in a batch of its own. */
+  readonly isAlone?: (index: number) => boolean;
 }
 
 export function createShipper(parts: ShipperParts): Shipper {
@@ -128,6 +133,8 @@ export function createShipper(parts: ShipperParts): Shipper {
   let inFlight = 0;
   let sentAtMs = Number.NEGATIVE_INFINITY;
   let warnedOfKeys = false;
+  /** The batch that the hub has refused because of a row in it. */
+  let refused: Sent | undefined;
   /** Since the last success. */
   let refusals = 0;
 
@@ -140,8 +147,7 @@ export function createShipper(parts: ShipperParts): Shipper {
     const both = AbortSignal.any([signal, ending.signal]);
     const stream = uplink.open(both);
     const window = createWindow(limits.window);
-    /** Where each unanswered batch ends. */
-    const sent: number[] = [];
+    const sent: Sent[] = [];
     inFlight = 0;
     try {
       const sending = send(stream, next, window, sent, both);
@@ -181,7 +187,7 @@ export function createShipper(parts: ShipperParts): Shipper {
       throw new Ended({ reason: 'fork', detail: 'the hub holds other rows of this log', salvageFrom });
     }
     await checkHeld(held, position.receipt, signal);
-    if (position.state === 'closed') throw new Ended(closedBy(position));
+    if (position.state === 'closed') throw new Ended({ ...closedBy(position), refused: await refusedFrom(held) });
     const { firstIndex } = log.stats();
     if (held < firstIndex) {
       throw new Ended({
@@ -192,6 +198,19 @@ export function createShipper(parts: ShipperParts): Shipper {
     }
     if (held < receipted) hubLost({ receipted, held });
     return held;
+  }
+
+  /** Ids of the rows from `held` on in the batch that was refused. */
+  async function refusedFrom(held: number): Promise<readonly string[]> {
+    if (refused === undefined || held < refused.first) return [];
+    const ids: string[] = [];
+    for (let at = held; at < refused.end; ) {
+      const { rows } = await log.read(at, refused.end - at, limits.batchBytes);
+      if (rows.length === 0) break;
+      for (const row of rows) ids.push(idIn(row));
+      at += rows.length;
+    }
+    return ids;
   }
 
   function hubLost(loss: HubLoss): void {
@@ -256,14 +275,14 @@ export function createShipper(parts: ShipperParts): Shipper {
     stream: UploadStream,
     start: number,
     window: Window,
-    sent: number[],
+    sent: Sent[],
     signal: AbortSignal,
   ): Promise<never> {
     for (let next = start; ; ) {
       await window.room(signal);
       await moreRows(next, signal);
       // Within one tile, so that the proof from one batch to the next needs no more than whole tiles.
-      const wanted = Math.min(limits.batchRows, TILE_WIDTH - (next % TILE_WIDTH));
+      const wanted = withinBatch(next, Math.min(limits.batchRows, TILE_WIDTH - (next % TILE_WIDTH)));
       await linger(next + wanted, signal);
       const { rows } = await log.read(next, wanted, limits.batchBytes);
       if (rows.length === 0) continue;
@@ -272,12 +291,21 @@ export function createShipper(parts: ShipperParts): Shipper {
       const proof = await log.consistency(next, end);
       signal.throwIfAborted();
       window.take();
-      sent.push(end);
+      sent.push({ first: next, end });
       inFlight += 1;
       sentAtMs = clock.monotonicMs();
       await stream.send({ log: log.id, firstIndex: next, rows, checkpoint, proof });
       next = end;
     }
+  }
+
+  /** How many of `wanted` rows may travel together. */
+  function withinBatch(next: number, wanted: number): number {
+    const { isAlone } = parts;
+    if (isAlone === undefined) return wanted;
+    if (isAlone(next)) return 1;
+    for (let rows = 1; rows < wanted; rows += 1) if (isAlone(next + rows)) return rows;
+    return wanted;
   }
 
   /** Resolves when row `next` is durable; for a log that gets no more rows, not before the session ends. */
@@ -309,15 +337,18 @@ export function createShipper(parts: ShipperParts): Shipper {
     stream: UploadStream,
     start: number,
     window: Window,
-    sent: number[],
+    sent: Sent[],
     succeeded: () => void,
     signal: AbortSignal,
   ): Promise<never> {
     let held = start;
     for await (const answer of stream.answers) {
       if (answer.log !== log.id) throw new WeirError('untrusted', 'the hub answered for another log');
-      if (answer.kind === 'nack') throw new Refused(answer);
-      const end = sent.shift();
+      if (answer.kind === 'nack') {
+        if (ROW_FAULTS.has(answer.code)) refused = sent[0];
+        throw new Refused(answer);
+      }
+      const end = sent.shift()?.end;
       if (end === undefined) throw new WeirError('untrusted', 'the hub answered a batch that was not sent');
       if (answer.nextIndex < Math.max(end, held)) {
         throw new WeirError('untrusted', `the hub acknowledged rows up to ${answer.nextIndex}, not ${end}`);
@@ -420,6 +451,30 @@ class Refused extends WeirError {
     this.answer = answer;
     this.curable = CURABLE.has(answer.code);
   }
+}
+
+/** '' when the bytes are no row at all. */
+function idIn(row: Buffer): string {
+  try {
+    return readRow(row).id;
+  } catch {
+    return '';
+  }
+}
+
+/** What is wrong with a row, as against the batch around it. */
+const ROW_FAULTS: ReadonlySet<string> = new Set([
+  'wrong_identity',
+  'malformed',
+  'not_canonical',
+  'too_large',
+  'unsound',
+]);
+
+/** Rows of a batch that has no answer yet. */
+interface Sent {
+  readonly first: number;
+  readonly end: number;
 }
 
 /** `closed` and `unknown_key` are cured by asking for the position, which says more. */

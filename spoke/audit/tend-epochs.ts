@@ -7,7 +7,7 @@ import { WeirError, describeThrown } from '@weir/shared/errors/weir-error.ts';
 import type { Clock } from '@weir/shared/ports/clock.ts';
 import type { Logger } from '@weir/shared/ports/logger.ts';
 import type { Random } from '@weir/shared/ports/random.ts';
-import type { AuditLog } from './audit-log.ts';
+import type { AuditLog, Recorded } from './audit-log.ts';
 import type { ChangeSignal } from './change-signal.ts';
 import type { Closure } from './closure.ts';
 import type { LedgerEvent } from './ledger-event.ts';
@@ -28,6 +28,8 @@ export interface ShipHooks {
   readonly onEnded: (end: LogEnd) => void;
   /** The hub lacks rows that it has receipted. */
   readonly onHubLoss: (loss: HubLoss) => void;
+  /** Whether a row has to travel in a batch of its own. */
+  readonly isAlone?: (index: number) => boolean;
 }
 
 /** Makes the shipper of one log. */
@@ -50,7 +52,9 @@ export interface TendedLedger {
   logOf(epoch: ClosedEpoch): Promise<AuditLog>;
   /** Writes down where a closed epoch stands. */
   save(epoch: ClosedEpoch, closure: Closure): Promise<void>;
-  append(draft: RowDraft): Promise<unknown>;
+  append(draft: RowDraft): Promise<Recorded>;
+  /** Records an event, now or as soon as a row can be written. */
+  tell(event: LedgerEvent): Promise<void>;
   /** A log that is read turns out to be damaged. */
   damaged(log: string, error: WeirError): Promise<void>;
   /** The open log can take no more rows to the hub. */
@@ -82,6 +86,11 @@ export function createTending(parts: TendingParts): Tending {
   const { ledger, hold, clock, logger } = parts;
   let shipper: Shipper | undefined;
   const taken = new Set<ClosedEpoch>();
+  /**
+   * Rows of the open log that were in a batch which the hub refused. Each travels alone, so that the one which is at fault
+   * takes no other with it. Forgotten by a restart, which costs one more log at worst.
+   */
+  let suspects: { readonly log: string; readonly indexes: Set<number> } = { log: '', indexes: new Set() };
 
   /** One session after the other for whichever log is open. */
   async function shipOpen(signal: AbortSignal): Promise<void> {
@@ -93,6 +102,7 @@ export function createTending(parts: TendingParts): Tending {
         {
           onEnded: (end) => ledger.ended(log.id, end),
           onHubLoss: (loss) => ledger.hubLost(log.id, loss),
+          isAlone: (index) => isSuspect(log.id, index),
         },
       );
       const shipped = shipper.run(AbortSignal.any([signal, session.signal]));
@@ -183,6 +193,7 @@ export function createTending(parts: TendingParts): Tending {
           ending.abort(new WeirError('cancelled', told.detail));
         },
         onHubLoss: (loss) => ledger.hubLost(epoch.log, loss),
+        isAlone: (index) => isSuspect(epoch.log, index),
       },
     );
     await session.run(AbortSignal.any([signal, ending.signal]));
@@ -196,6 +207,7 @@ export function createTending(parts: TendingParts): Tending {
       detail: `${epoch.closure.detail}${why}`.slice(0, 400),
       size,
       salvage_from: isDone ? null : from,
+      refused: [...(end?.refused ?? [])],
       settled: true,
       drained: isDone,
     });
@@ -229,16 +241,31 @@ export function createTending(parts: TendingParts): Tending {
   async function salvageOne(epoch: ClosedEpoch, signal: AbortSignal, resumed: () => void): Promise<void> {
     const folder = await ledger.folder(epoch);
     const digest = createHash('sha256').update(epoch.log).digest();
-    const { size } = epoch.closure;
+    const { size, refused } = epoch.closure;
+    const others = ledger.closed().filter((each) => each !== epoch);
+    const refusedBefore = new Set(others.flatMap(({ closure }) => closure.refused));
+    const suspected = new Set([...refusedBefore, ...refused]);
     await salvage(
       {
         log: epoch.log,
         closure: epoch.closure,
         rows: (from) => readableRows(folder, digest, from, size ?? Number.MAX_SAFE_INTEGER),
+        async isLeft({ index, bytes }, { id }) {
+          // By itself, so that it was at fault and no other; and not for the first time.
+          if (refused.length !== 1 || refused[0] !== id || !refusedBefore.has(id)) return false;
+          const file = `refused/${index}`;
+          await folder.replace(file, bytes);
+          const detail = `the hub has refused row ${index} of ${epoch.log} twice; it stays in ${file}`;
+          await ledger.tell({ outcome: 'row_refused', detail, facts: { log: epoch.log, index, id, file } });
+          return true;
+        },
         save: (next) => ledger.save(epoch, next),
         target: {
           place: () => ({ into: ledger.open().id, at: ledger.open().stats().nextIndex }),
-          append: (draft) => ledger.append(draft),
+          async append(draft) {
+            const { log, index } = await ledger.append(draft);
+            if (suspected.has(draft.id)) suspect(log, index);
+          },
           since,
           keepingRows: (work) => hold.during(work),
         },
@@ -250,6 +277,15 @@ export function createTending(parts: TendingParts): Tending {
       signal,
     );
     logger.info({ log: epoch.log, ...epoch.closure.salvage }, 'rows of a closed audit log were recorded again');
+  }
+
+  function isSuspect(log: string, index: number): boolean {
+    return suspects.log === log && suspects.indexes.has(index);
+  }
+
+  function suspect(log: string, index: number): void {
+    if (suspects.log !== log) suspects = { log, indexes: new Set() };
+    suspects.indexes.add(index);
   }
 
   async function* since(place: Place): AsyncGenerator<Buffer> {

@@ -8,7 +8,7 @@ export type Severity = (typeof SEVERITIES)[number];
 
 /** Events of a spoke after which somebody should look at it. */
 const TROUBLE =
-  /^(?:log_damaged|log_diverged|hub_lost_rows|answers_unrecorded|bundle_refused|engine_failed|spool_failed)$/;
+  /^(?:log_damaged|log_diverged|hub_lost_rows|row_refused|answers_unrecorded|bundle_refused|engine_failed|spool_failed)$/;
 /** Events that are part of ordinary life and worth a second look. */
 const NOTABLE = /^(?:log_repaired|log_salvaged|log_reopened|damage_accepted|epoch_opened|stale)$/;
 
