@@ -25,6 +25,7 @@ import {
   type HeldReceipt,
   type SignedHead,
   loadNotes,
+  logSigned,
   saveReceipt,
 } from './log-notes.ts';
 import { EDGE_FILE, encodeEdge, recoverLog } from './recover-log.ts';
@@ -494,6 +495,9 @@ async function nameOf(options: AuditLogOptions): Promise<string> {
     const parts = id === undefined ? undefined : parseLogId(id);
     if (id === undefined || parts === undefined) throw damagedFile(NAME_FILE, 'damaged_file');
     if (parts.unit !== unit || parts.spoke !== spoke || parts.worker !== worker) {
+      // The folder of another is refused; one that damage has given another's name is not.
+      if ((await logSigned(disk))?.startsWith(`${unit}.${spoke}.${worker}.`) === true)
+        throw damagedFile(NAME_FILE, 'damaged_file');
       throw new WeirError('conflict', `this folder holds the audit log ${id}`, {
         next: 'give every unit, spoke and worker a folder of its own',
       });

@@ -50,6 +50,12 @@ export async function loadNotes(disk: Pick<SpoolDisk, 'load' | 'list'>, log: Ver
   };
 }
 
+/** Id of the log that the checkpoint is about, as it stands there and unchecked: a second word for what `log.json` says. */
+export async function logSigned(disk: Pick<SpoolDisk, 'load'>): Promise<string | undefined> {
+  const origin = (await disk.load(CHECKPOINT_FILE))?.toString('latin1').split('\n', 1)[0];
+  return origin?.split('/')[1];
+}
+
 /** Writes the newest receipt down, and once an hour one that stays. */
 export async function saveReceipt(
   disk: Pick<SpoolDisk, 'replace'>,
