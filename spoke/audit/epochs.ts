@@ -7,7 +7,6 @@ import { logIdIn } from './audit-log.ts';
 import { CLOSURE_FILE, type Closure, decodeClosure, encodeClosure } from './closure.ts';
 import type { LedgerDisk } from './ledger-disk.ts';
 import { logSigned } from './log-notes.ts';
-import { logSigned } from './log-notes.ts';
 import type { SpoolDisk } from './spool-disk.ts';
 
 /** Names the open epoch's folder. Written before the epoch's first row. */
