@@ -113,12 +113,21 @@ export function createGroupCommit(parts: {
     if (added > 0) parts.onStored();
   }
 
-  async function commit(group: readonly QueuedBatch[], careful: boolean): Promise<void> {
+  async function commit(all: readonly QueuedBatch[], careful: boolean): Promise<void> {
+    let group = all;
     for (let tried = 1, pauseMs = limits.pauseMs; ; tried += 1, pauseMs *= 2) {
       try {
         (await attempt(group, careful))();
         return;
       } catch (thrown) {
+        const busy = busyLogs(thrown);
+        if (busy.size > 0) {
+          const held = group.filter(({ log }) => busy.has(log));
+          refuseAll(held, 'unavailable', 'the log is held by somebody else at the hub', limits.retryAfterMs);
+          group = group.filter(({ log }) => !busy.has(log));
+          if (group.length === 0) return;
+          continue;
+        }
         const passing = thrown instanceof WeirError && thrown.code === 'unavailable';
         if (passing && tried < limits.attempts) {
           metrics.count('weir_hub_audit_retries_total');
@@ -149,6 +158,12 @@ export function createGroupCommit(parts: {
   }
 
   return (group) => commit(group, false);
+}
+
+/** Logs that somebody else holds, a restoring for instance: the others of their group do not wait for them. */
+function busyLogs(thrown: unknown): ReadonlySet<string> {
+  const busy = thrown instanceof WeirError ? thrown.detail['busy'] : undefined;
+  return new Set(typeof busy === 'string' && busy !== '' ? busy.split(' ') : []);
 }
 
 function refuseAll(group: readonly QueuedBatch[], code: NackCode, detail: string, retryAfterMs = 0): void {

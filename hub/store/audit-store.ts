@@ -180,7 +180,8 @@ export interface AuditStore {
    * One transaction: locks the heads of these logs, asks `plan` what to change, and changes it; all of it or nothing.
    * `plan` may be called again after a failure. With `careful`, `leaves` also tells of rows beyond a head, which only a
    * damaged database has, hashed anew from their bytes. Throws `conflict` when a row beyond a head stands in the way,
-   * `unavailable` when the same call may succeed later; then nothing is known of whether the changes were made.
+   * `unavailable` when the same call may succeed later; then nothing is known of whether the changes were made, unless
+   * `detail.busy` names the logs that somebody else holds (with spaces between): then none was.
    */
   commitGroup(
     logs: readonly string[],

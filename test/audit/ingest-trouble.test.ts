@@ -141,6 +141,27 @@ test('rows that lie beyond the stored end already are kept when they are the sam
   assert.deepEqual(await hub.openAlarms(log), ['fork']);
 });
 
+test('a log that somebody else holds is told to come again, and does not hold up the others of its commit', async () => {
+  const { hub, spoke, log } = await opened(4);
+  const others = ['w1', 'w2'].map((worker) => spoke.log({ worker }));
+  for (const other of others) {
+    other.add(4);
+    await hub.open(other);
+  }
+  const holder = await hub.pool.connect();
+  await holder.query('BEGIN');
+  await holder.query('SELECT 1 FROM audit_logs WHERE log = $1 FOR UPDATE', [log.id]);
+  const one = hub.replica({ limits: { lanes: 1 } });
+  // The first commit takes one batch, the second all that came meanwhile.
+  const logs = [others[0] ?? log, log, others[1] ?? log];
+  const answers = await Promise.all(logs.map(async (each) => one.take(spoke, await each.batch(0))));
+  assert.deepEqual(answers.map(said).toSorted(), ['ack 4', 'ack 4', 'unavailable']);
+  assert.equal(said(answers[1] as UploadAnswer), 'unavailable');
+  await holder.query('ROLLBACK');
+  holder.release();
+  assert.equal(said(await hub.upload(log, 0)), 'ack 4');
+});
+
 test('rows that wait while their month is taken out of the default partition are stored all the same', async () => {
   const { hub, log } = await opened(0);
   const time = '2031-03-05T00:00:00.000Z';
