@@ -9,7 +9,7 @@ import type { SignedHead } from './log-notes.ts';
 import { LogTree, TILE_BYTES, tileRoot } from './log-tree.ts';
 import { RECORD_HEADER_BYTES } from './record.ts';
 import { type Recovered, type SegmentExtent, recoverSegments } from './recover-segments.ts';
-import { SEGMENT_HEADER_BYTES } from './segment.ts';
+import { recordPieces } from './read-segment.ts';
 import type { SpoolDisk } from './spool-disk.ts';
 import { partOf } from './tile-shelf.ts';
 
@@ -46,7 +46,7 @@ export interface RecoverLogOptions {
 type ReadableDisk = Pick<SpoolDisk, 'list' | 'read' | 'size' | 'load'>;
 
 /**
- * Reads the whole folder, one segment in memory at a time. Throws `corrupt`, with `what`, `file`, `offset` and `index` of the
+ * Reads the whole folder, a piece of a segment in memory at a time. Throws `corrupt`, with `what`, `file`, `offset` and `index` of the
  * first fault as far as they are known.
  */
 export async function recoverLog(disk: ReadableDisk, options: RecoverLogOptions): Promise<RecoveredLog> {
@@ -54,7 +54,7 @@ export async function recoverLog(disk: ReadableDisk, options: RecoverLogOptions)
   const heads = options.signed.filter(({ size }) => size <= until).toSorted((a, b) => a.size - b.size);
   const edge = await loadEdge(disk);
   const mended: Tile[] = [];
-  /** Full tiles of the segment at hand. */
+  /** Full tiles of the rows at hand. */
   let tiles: Tile[] = [];
   let tree: LogTree | undefined;
   /** First row whose leaf is not the one that a tile has. */
@@ -64,7 +64,7 @@ export async function recoverLog(disk: ReadableDisk, options: RecoverLogOptions)
   let next = 0;
   const visited: SegmentExtent[] = [];
 
-  async function visit(segment: SegmentExtent, bytes: Buffer): Promise<void> {
+  async function visit(segment: SegmentExtent): Promise<void> {
     visited.push(segment);
     if (tree === undefined) {
       if (segment.firstIndex > receipted) throw missingRows(segment.name, receipted);
@@ -73,21 +73,24 @@ export async function recoverLog(disk: ReadableDisk, options: RecoverLogOptions)
       while ((heads[next]?.size ?? Infinity) < segment.firstIndex) next += 1;
     }
     let wrong = checkHead(tree);
-    let at = SEGMENT_HEADER_BYTES;
-    for (let index = segment.firstIndex; index < segment.nextIndex && wrong === undefined; index += 1) {
-      const start = at + RECORD_HEADER_BYTES;
-      at = start + bytes.readUInt32LE(at + 4);
-      const leaf = leafHashAt(bytes, start, at);
-      const told = edge(index);
-      if (told !== undefined && !told.equals(leaf)) differs ??= index;
-      tree.append(leaf);
-      wrong = checkHead(tree);
+    let index = segment.firstIndex;
+    for await (const piece of recordPieces(disk, segment)) {
+      for (let at = 0; at < piece.length && wrong === undefined; index += 1) {
+        const start = at + RECORD_HEADER_BYTES;
+        at = start + piece.readUInt32LE(at + 4);
+        const leaf = leafHashAt(piece, start, at);
+        const told = edge(index);
+        if (told !== undefined && !told.equals(leaf)) differs ??= index;
+        tree.append(leaf);
+        wrong = checkHead(tree);
+      }
+      await compareTiles();
+      if (wrong !== undefined) break;
     }
-    await compareTiles();
     if (wrong === undefined) return;
     await compareBegun(tree);
-    const index = differs ?? agreed;
-    const { name } = visited.find((each) => index < each.nextIndex) ?? segment;
+    const wrongIndex = differs ?? agreed;
+    const { name } = visited.find((each) => wrongIndex < each.nextIndex) ?? segment;
     throw changedRow(name, { agreed, size: wrong.size, differs });
   }
 

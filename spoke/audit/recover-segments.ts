@@ -2,7 +2,8 @@
 // a torn last batch) and by readers that only look.
 
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
-import { type SegmentScan, scanSegment, segmentSize } from './segment.ts';
+import { scanSegmentFile } from './read-segment.ts';
+import { SEGMENT_HEADER_BYTES, type SegmentScan, segmentSize } from './segment.ts';
 import type { SpoolDisk } from './spool-disk.ts';
 
 /** One segment as the spool knows it; `nextIndex` and `end` cover durable rows only. */
@@ -35,8 +36,8 @@ export interface Recovered {
 export interface RecoverOptions {
   /** Rows from here on are passed over, whatever state they are in. */
   readonly until?: number;
-  /** Called with each segment that has rows, in order, and its bytes; what it throws ends the recovery. */
-  readonly visit?: (segment: SegmentExtent, bytes: Buffer) => Promise<void>;
+  /** Called with each segment that has rows, in order; what it throws ends the recovery. */
+  readonly visit?: (segment: SegmentExtent) => Promise<void>;
 }
 
 type ReadableDisk = Pick<SpoolDisk, 'list' | 'read' | 'size'>;
@@ -54,7 +55,7 @@ export function segmentSequence(name: string): number | undefined {
 }
 
 /**
- * Reads every segment of the folder (one in memory at a time). Throws `corrupt`, naming segment and offset, when rows that
+ * Reads every segment of the folder, a piece in memory at a time. Throws `corrupt`, naming segment and offset, when rows that
  * were durable are damaged or missing.
  */
 export async function recoverSegments(
@@ -73,15 +74,15 @@ export async function recoverSegments(
     if (last !== undefined && sequence !== last + 1) throw damaged(segmentName(last + 1), 0, nextIndex);
     last = sequence;
     const size = await disk.size(name);
-    const bytes = await disk.read(name, 0, size);
-    const scan = scanSegment(bytes, logDigest, nextIndex, until);
+    const scan = await scanSegmentFile(disk, { name, size }, logDigest, nextIndex, until);
     const extent = { sequence, name, size, ...bounds(scan) };
     if (scan.state === 'blank') {
       blank.push(extent);
       continue;
     }
     if (scan.state === 'corrupt' || scan.state === 'foreign') throw damaged(name, scan.end, scan.nextIndex);
-    const made = scan.end === 0 || scan.nextIndex >= until ? 0 : segmentSize(bytes);
+    const isWhole = scan.end !== 0 && scan.nextIndex < until;
+    const made = isWhole ? segmentSize(await disk.read(name, 0, SEGMENT_HEADER_BYTES)) : 0;
     if (made !== 0 && made !== size) throw damaged(name, Math.min(made, size), scan.nextIndex);
     // One batch is in flight at a time: whatever follows a torn batch or a blank segment cannot have been written.
     if (torn !== undefined) throw damaged(torn.segment, torn.offset, torn.nextIndex);
@@ -91,7 +92,7 @@ export async function recoverSegments(
       blank.push(extent);
     } else {
       used.push(extent);
-      await visit?.(extent, bytes);
+      await visit?.(extent);
     }
     nextIndex = scan.nextIndex;
   }

@@ -106,7 +106,7 @@ function judgeRest(segment: Buffer, from: number, nextIndex: number): 'clean' | 
   return 'torn';
 }
 
-function isZero(bytes: Buffer, from: number): boolean {
+export function isZero(bytes: Buffer, from: number): boolean {
   if (from >= bytes.length) return true;
   // All equal to their neighbour, and the first is zero: one native comparison over the whole rest.
   return bytes[from] === 0 && bytes.subarray(from, -1).equals(bytes.subarray(from + 1));
