@@ -163,8 +163,11 @@ export function createTending(parts: TendingParts): Tending {
   /** Until the hub has every row that it takes from this log. */
   async function settle(epoch: ClosedEpoch, signal: AbortSignal): Promise<void> {
     const log = await ledger.logOf(epoch);
-    const { salvage_from: salvageFrom } = epoch.closure;
-    const until = salvageFrom ?? epoch.closure.size ?? log.stats().durableIndex;
+    // Damage may have taken more since it was last looked at; at the end of a log it looks like rows that never were.
+    const { durableIndex: readable } = log.stats();
+    const isShort = readable < (epoch.closure.salvage_from ?? epoch.closure.size ?? readable);
+    const salvageFrom = isShort ? readable : epoch.closure.salvage_from;
+    const until = salvageFrom ?? readable;
     // A damaged log may have sent more than it can show: where its rows have to be recorded again only the hub can say.
     if (salvageFrom === null && log.stats().acknowledged >= until) {
       await ledger.save(epoch, { ...epoch.closure, size: until, settled: true, drained: true });
@@ -335,9 +338,9 @@ function isDamage(thrown: unknown): thrown is WeirError {
 
 /** From which row on a settled log has to be recorded again, null when from none. */
 function leftFrom(damagedFrom: number | null, receipted: number, end: LogEnd | undefined): number | null {
-  if (damagedFrom === null) return end?.salvageFrom ?? null;
+  if (end === undefined) return damagedFrom === null ? null : Math.max(damagedFrom, receipted);
   // What was sent before the damage is at the hub, though it cannot be read here any more; but what the hub holds instead of
   // it does not count.
-  if (end?.reason === 'fork') return end.salvageFrom;
-  return Math.max(damagedFrom, receipted, end?.salvageFrom ?? 0, end?.held ?? 0);
+  if (damagedFrom === null || end.reason === 'fork') return end.salvageFrom;
+  return Math.max(end.salvageFrom, end.held ?? 0);
 }
