@@ -120,6 +120,9 @@ test('a cursor of another kind of question, or with a made up width, is refused 
     [1, 'x', 'l'],
     [1, 'x', 'l', 1],
     [1, '2026-01-01', 'l', 0.5],
+    [1, '2026-01-01', 'l', 1],
+    [1, '-000785-05-11T14:20:24.767Z', 'l', 1],
+    [1, '+010000-01-01T00:00:00.000Z', 'l', 1],
     [],
   ]) {
     await assert.rejects(queryRows(pool, {}, { size: 1, cursor: cursorOf(parts), oldestFirst: true }), {

@@ -26,6 +26,9 @@ export const QUERY_LIMITS = {
 const ID_TIME_SLACK_MS = 5_000;
 /** Wider than any ledger: about three hundred years of milliseconds. */
 const SPAN_MAX = 1e13;
+/** Rows have years of four digits, and no other is read back from a cursor; a window may reach beyond. */
+const TIME_MIN_MS = Date.parse('0001-01-01T00:00:00.000Z');
+const TIME_MAX_MS = Date.UTC(10_000) - 1;
 const QUERY_CANCELED = '57014';
 
 /** What rows are sorted by first: the time they claim, and within one log its own order, whatever its clock did. */
@@ -51,7 +54,7 @@ const BY_TIME: Order = {
   kinds: ['string', 'string', 'number'],
   value: (bound) => new Date(bound),
   cursorOf: (row) => [row.event_time.toISOString(), row.log, row.index],
-  cursorAt: (bound) => [new Date(bound).toISOString(), '', -1],
+  cursorAt: (bound) => [new Date(Math.min(Math.max(bound, TIME_MIN_MS), TIME_MAX_MS)).toISOString(), '', -1],
 };
 
 const BY_INDEX: Order = {
@@ -141,13 +144,19 @@ async function search(
     }
     empty = rows.length === 0;
     const factor = QUERY_LIMITS.windowMs / Math.max(now - asked - idleMs, 0.5);
-    span = Math.max(1, Math.round(span * Math.min(QUERY_LIMITS.growth, Math.max(1 / QUERY_LIMITS.growth, factor))));
+    const next = span * Math.min(QUERY_LIMITS.growth, Math.max(1 / QUERY_LIMITS.growth, factor));
+    span = Math.min(SPAN_MAX, Math.max(1, Math.round(next)));
   }
 }
 /** A part of a cursor that the database can read: the first text is a time, and numbers are whole. */
 function isKey(part: CursorPart, at: number): boolean {
   if (typeof part === 'number') return Number.isSafeInteger(part);
-  return at > 0 ? !part.includes('\0') : !Number.isNaN(Date.parse(part));
+  return at > 0 ? !part.includes('\0') : isTime(part);
+}
+
+function isTime(text: string): boolean {
+  const ms = Date.parse(text);
+  return ms >= TIME_MIN_MS && ms <= TIME_MAX_MS && new Date(ms).toISOString() === text;
 }
 
 /** How wide the window was that ended a page: the next page need not begin small again. */
