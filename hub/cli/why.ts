@@ -113,7 +113,7 @@ function tell(row: AuditRow, rules: Rules | undefined, place: Place): void {
     if (solution !== '') printLine(`  what to do: ${printable(solution)}`);
   }
   if (row.rules.length === 0) printLine('\nno rule spoke: the outcome itself says why');
-  printLine(`\nprove it: weir audit prove ${row.code} > row.tlog-proof, then weir audit check row.tlog-proof`);
+  printLine(`\nprove it: weir audit prove ${row.code} > row.tlog-proof`);
 }
 
 function keptText({ from, receipted, storedAtMs }: Place): string {

@@ -21,6 +21,7 @@ export function spokeLogSource({ path, log }: LogFolder): Required<LogSource> {
   const rowsFrom = (from: number): AsyncGenerator<ReadableRow> =>
     readableRows(disk, digest, from, Number.MAX_SAFE_INTEGER);
   let kept: Promise<number> | undefined;
+  let notedSize = 0;
   let reading = { rows: rowsFrom(0), next: 0, ahead: undefined as ReadableRow | undefined };
 
   /** The first row that is still here; where the rows end when none is. */
@@ -77,7 +78,11 @@ export function spokeLogSource({ path, log }: LogFolder): Required<LogSource> {
   }
 
   return {
-    checkpoint: () => Promise.resolve(newestNote(path, log)),
+    checkpoint() {
+      const note = newestNote(path, log);
+      notedSize = readCheckpoint(note).size;
+      return Promise.resolve(note);
+    },
     tile,
     async entries(index, width) {
       const first = index * TILE_WIDTH;
@@ -88,10 +93,16 @@ export function spokeLogSource({ path, log }: LogFolder): Required<LogSource> {
       throw new WeirError('corrupt', `row ${firstGap(rows, first)} cannot be read: its segment is damaged or missing`);
     },
     async *receipts() {
-      for (const size of receiptSizes(path)) {
+      const sizes = receiptSizes(path);
+      for (const size of sizes) {
         const receipt = fileOf(path, join(RECEIPTS_FOLDER, String(size)));
         if (receipt !== undefined) yield receipt;
       }
+      const newest = fileOf(path, RECEIPT_FILE);
+      if (newest === undefined) return;
+      // Of a log that is still written, the receipt may have come after the checkpoint; it then belongs to a later reading.
+      const { size } = readCheckpoint(newest);
+      if (size < notedSize && !sizes.includes(size)) yield newest;
     },
   };
 }
