@@ -151,14 +151,28 @@ test('a log that somebody else holds is told to come again, and does not hold up
   const holder = await hub.pool.connect();
   await holder.query('BEGIN');
   await holder.query('SELECT 1 FROM audit_logs WHERE log = $1 FOR UPDATE', [log.id]);
-  const one = hub.replica({ limits: { lanes: 1 } });
-  // The first commit takes one batch, the second all that came meanwhile.
-  const logs = [others[0] ?? log, log, others[1] ?? log];
-  const answers = await Promise.all(logs.map(async (each) => one.take(spoke, await each.batch(0))));
-  assert.deepEqual(answers.map(said).toSorted(), ['ack 4', 'ack 4', 'unavailable']);
-  assert.equal(said(answers[1] as UploadAnswer), 'unavailable');
+  // The first commit takes one batch; it waits until the others have come, which make the second.
+  const groups: (readonly string[])[] = [];
+  const { promise: come, resolve: go } = Promise.withResolvers<void>();
+  const gated: AuditStore = {
+    ...hub.store,
+    async commitGroup(ids, ...args) {
+      groups.push(ids);
+      await come;
+      await hub.store.commitGroup(ids, ...args);
+    },
+  };
+  const one = hub.replica({ store: gated, limits: { lanes: 1, attempts: 3 } });
+  const [first = log, last = log] = others;
+  const batches = await Promise.all([first, log, last].map((each) => each.batch(0)));
+  const answers = batches.map((batch) => one.take(spoke, batch));
+  await sleep(500);
+  go();
+  const heard = (await Promise.all(answers)).map(said);
   await holder.query('ROLLBACK');
   holder.release();
+  assert.deepEqual(heard, ['ack 4', 'unavailable', 'ack 4']);
+  assert.deepEqual(groups.slice(0, 3), [[first.id], [log.id, last.id], [last.id]]);
   assert.equal(said(await hub.upload(log, 0)), 'ack 4');
 });
 
