@@ -27,6 +27,9 @@ export const COPY_LIMITS = {
   receiptEveryMs: 3_600_000,
 } as const;
 
+/** What ails a target: it cannot lock, cannot be reached, or denies. */
+const TARGET_TROUBLE: ReadonlySet<string> = new Set(['unsupported', 'unavailable', 'upstream_failed']);
+
 export interface CopyJobParts {
   readonly store: Pick<AuditStore, 'head' | 'rowsFrom' | 'leavesFrom'>;
   readonly tiles: Pick<TileStore, 'tiles'>;
@@ -55,8 +58,7 @@ export async function copyLogs(parts: CopyJobParts, signal: AbortSignal): Promis
         metrics.count('weir_hub_audit_copy_failures_total', { target: target.kind });
         logger.error({ log, target: target.name, error: describeThrown(thrown) }, 'a log could not be copied');
         // What ails the target and not the log would fail for every log alike.
-        if (thrown instanceof WeirError && (thrown.code === 'unsupported' || thrown.code === 'unavailable'))
-          throw thrown;
+        if (thrown instanceof WeirError && TARGET_TROUBLE.has(thrown.code)) throw thrown;
       }
     }
     if (logs.length < COPY_LIMITS.logs) break;

@@ -93,6 +93,22 @@ test('a log that is closed while it is being copied is closed in the copy too', 
   assert.deepEqual(await hub.copies.behind(target.name, { after: '', limit: 10, receiptBeforeMs: 0 }), []);
 });
 
+test('a target that denies everything is asked once a turn, not once for each log', async () => {
+  const hub = await hubWith(1);
+  await growLog(hub.store, hub.signers, OTHER, 1);
+  const { target } = await emptyFolder();
+  let asked = 0;
+  const denying: CopyTarget = {
+    ...target,
+    keep() {
+      asked += 1;
+      return Promise.reject(new WeirError('upstream_failed', 'the service answered 403 AccessDenied'));
+    },
+  };
+  await assert.rejects(copy(hub, denying), { code: 'upstream_failed' });
+  assert.equal(asked, 1);
+});
+
 test('a receipt is kept for good once an hour, and when the log is closed', async () => {
   const hub = await hubWith(10);
   const { target } = await emptyFolder();
