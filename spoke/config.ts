@@ -50,6 +50,8 @@ export const spokeConfigSchema = z.strictObject({
       connections: z.int().min(1).default(4096),
       /** Until upstream begins to answer, and between two pieces of its answer. */
       upstream_timeout_ms: z.int().min(100).default(30_000),
+      /** Longest pause between two attempts to bring rows to a hub that does not answer. */
+      hub_retry_max_ms: z.int().min(250).max(600_000).default(30_000),
       metadata_fresh_s: z.int().min(0).default(300),
       metadata_stale_s: z.int().min(0).default(86_400),
     })

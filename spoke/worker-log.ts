@@ -47,6 +47,8 @@ export interface WorkerLog extends AuditPort {
   measure(): void;
   /** The row as JSON, undefined when there is none. */
   findByCode(code: RequestCode): Promise<unknown>;
+  /** Rows of requests that stood in a closed log and were recorded again since the start. */
+  recordedAgain(): number;
   /** Whether the hub has every row. */
   isEmpty(): boolean;
   /** Ships, saves and reopens until the signal aborts; never rejects. Once. */
@@ -79,7 +81,18 @@ export async function openWorkerLog(options: WorkerLogOptions): Promise<WorkerLo
       limits: spoolShare(config.limits, workers),
       event: (event) => ledgerRow(ports, event),
       ship: (log, hooks) =>
-        createShipper({ log, uplink, receiptKeys, instance, clock, random, logger, metrics, ...hooks }),
+        createShipper({
+          log,
+          uplink,
+          receiptKeys,
+          instance,
+          clock,
+          random,
+          logger,
+          metrics,
+          limits: { backoffMaxMs: config.limits.hub_retry_max_ms },
+          ...hooks,
+        }),
     });
   } catch (thrown) {
     await disk.close();
@@ -113,6 +126,7 @@ export async function openWorkerLog(options: WorkerLogOptions): Promise<WorkerLo
       const found = await ledger.findByCode(code);
       return found === undefined ? undefined : (JSON.parse(found.bytes.toString('utf8')) as unknown);
     },
+    recordedAgain: () => ledger.recordedAgain(),
     isEmpty() {
       const { acknowledged, nextIndex, owing } = ledger.stats();
       return acknowledged >= nextIndex && owing.length === 0;

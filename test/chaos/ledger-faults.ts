@@ -40,7 +40,7 @@ export function ledgerFaults(parts: FaultParts): readonly LedgerFault[] {
   async function without(unit: Unit, meanwhile: () => void | Promise<void>): Promise<void> {
     await base.killSpoke(unit);
     await meanwhile();
-    await federation.startSpoke(unit);
+    await ground.reviveSpoke(unit);
   }
 
   /** Changes what a dead spoke has on disk, and tells which rows went with it. */
@@ -231,7 +231,7 @@ export function ledgerFaults(parts: FaultParts): readonly LedgerFault[] {
         } finally {
           giveBack();
         }
-        await federation.startSpoke(unit);
+        await ground.reviveSpoke(unit);
       },
     },
     {

@@ -11,10 +11,12 @@ import { startCutLine, type CutLine } from '../federation/cut-line.ts';
 import { isAlive, prepareFaultGround, UNITS, until, type FaultGround, type Unit } from '../kill/fault-ground.ts';
 import { createLedgerAuditor, type LedgerAuditor } from './ledger-audit.ts';
 
-/** Small, so that disks fill and segments roll within seconds. */
-const LIMITS = { spool_segment_bytes: 1 << 20, spool_bytes: 8 << 20 };
+/** Small, so that disks fill and segments roll within seconds, and nobody waits long for a hub that is back. */
+const LIMITS = { spool_segment_bytes: 1 << 20, spool_bytes: 8 << 20, hub_retry_max_ms: 1_000 };
 const DISK_BYTES = 24 << 20;
 const BALLAST = 'ballast';
+/** Starts of a process that does not become ready. */
+const STARTS_MAX = 3;
 
 export interface LedgerGround extends AsyncDisposable {
   readonly base: FaultGround;
@@ -111,19 +113,33 @@ export async function prepareLedgerGround(logger: Parameters<typeof createPool>[
         if (database > 0) await until(() => !isAlive(database), 'the database ends with its hub');
       },
       async reviveHub() {
-        if (!federation.hub().alive()) await federation.startHub();
-        const answers = async (): Promise<boolean> =>
-          (await fetch(`http://127.0.0.1:${federation.options.ports.admin}/readyz`)).ok;
-        try {
-          await until(answers, 'the hub is ready');
-        } catch {
-          // Its database is gone for good: whoever runs it starts it again.
-          await base.killHub();
-          await federation.startHub();
+        const answers = async (): Promise<boolean> => {
+          const url = `http://127.0.0.1:${federation.options.ports.admin}/readyz`;
+          return (await fetch(url, { signal: AbortSignal.timeout(2_000) })).ok;
+        };
+        for (let attempt = 1; ; attempt += 1) {
+          try {
+            if (!federation.hub().alive()) await federation.startHub();
+            await until(answers, 'the hub is ready');
+            return;
+          } catch (thrown) {
+            if (attempt === STARTS_MAX) throw thrown;
+            // Its database is gone for good, or the machine is too busy: whoever runs it starts it again.
+            await base.killHub();
+          }
         }
       },
       async reviveSpoke(unit) {
-        if (!federation.spoke(unit).alive()) await federation.startSpoke(unit);
+        for (let attempt = 1; ; attempt += 1) {
+          try {
+            if (!federation.spoke(unit).alive()) await federation.startSpoke(unit);
+            await until(async () => (await base.status(unit)).ready, `${unit} is ready`);
+            return;
+          } catch (thrown) {
+            if (attempt === STARTS_MAX) throw thrown;
+            await base.killSpoke(unit);
+          }
+        }
       },
       stopSpoke,
       fillDisk(unit) {
