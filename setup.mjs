@@ -33,6 +33,7 @@ const TARGETS = {
   demo: { script: 'test/demo/tour.ts', opa: true },
   test: { script: 'test/run.ts', opa: true },
   'test:live': { script: 'test/run.ts', args: ['--live'], opa: true },
+  sim: { script: 'test/sim/run.ts', opa: false },
   chaos: { script: 'test/chaos/run.ts', opa: true },
   bench: { script: 'test/bench/run.ts', opa: true },
   check: { script: 'test/run.ts', args: ['--check'], opa: false },

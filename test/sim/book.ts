@@ -1,6 +1,7 @@
 // What was promised in a simulated run, and what must still be there: every row that was answered, whose only copies may
 // have been on a disk that was put back, damaged or thrown away, or in a database that was restored.
 
+import { isDeepStrictEqual } from 'node:util';
 import type { RowDraft } from '@weir/shared/audit/row.ts';
 import { openCheckpoint, openReceipt } from '@weir/shared/audit/tlog/checkpoint.ts';
 import { TreeEdge } from '@weir/shared/audit/tlog/edge.ts';
@@ -74,12 +75,15 @@ export function createBook(db: SimDatabase): Book {
     }
     const root = edge.root();
     if (edge.size !== head.nextIndex) throw new Error(`${log} has ${edge.size} rows, its head says ${head.nextIndex}`);
-    if (!TreeEdge.decode(head.nextIndex, head.edge).root().equals(root)) throw new Error(`the edge of ${log} is another tree's`);
+    if (!TreeEdge.decode(head.nextIndex, head.edge).root().equals(root))
+      throw new Error(`the edge of ${log} is another tree's`);
     const key = parseVkey(head.vkey);
     const signed = openCheckpoint(head.checkpoint, key);
-    if (signed.size !== edge.size || !signed.root.equals(root)) throw new Error(`the checkpoint of ${log} is another tree's`);
+    if (signed.size !== edge.size || !signed.root.equals(root))
+      throw new Error(`the checkpoint of ${log} is another tree's`);
     const receipted = openReceipt(head.receipt, { log: key, hub: hubVerifier }).checkpoint;
-    if (receipted.size !== edge.size || !receipted.root.equals(root)) throw new Error(`the receipt of ${log} is another tree's`);
+    if (receipted.size !== edge.size || !receipted.root.equals(root))
+      throw new Error(`the receipt of ${log} is another tree's`);
   }
 
   return {
@@ -89,7 +93,8 @@ export function createBook(db: SimDatabase): Book {
     losing(disks, work) {
       const before = present(disks());
       for (const { draft, recorded } of owed()) {
-        if (!before.has(draft.id)) throw new Error(`row ${draft.id} of ${recorded?.log} is nowhere, and nothing explains it`);
+        if (!before.has(draft.id))
+          throw new Error(`row ${draft.id} of ${recorded?.log} is nowhere, and nothing explains it`);
       }
       work();
       const after = present(disks());
@@ -114,7 +119,8 @@ export function createBook(db: SimDatabase): Book {
         rows += 1;
         const { recorded } = request;
         const isOriginal = recorded !== undefined && recorded.log === log && recorded.index === row.index;
-        if (isOriginal && !recorded.leaf.equals(row.leaf)) throw new Error(`row ${row.index} of ${log} is not what was answered`);
+        if (isOriginal && !recorded.leaf.equals(row.leaf))
+          throw new Error(`row ${row.index} of ${log} is not what was answered`);
         if (seen.has(id)) {
           doubled += 1;
           if (!doubles) throw new Error(`the hub has row ${id} twice`);
@@ -124,7 +130,9 @@ export function createBook(db: SimDatabase): Book {
       }
       for (const { draft, recorded } of owed()) {
         if (!seen.has(draft.id)) {
-          throw new Error(`row ${recorded?.index} of ${recorded?.log} was answered and is not at the hub (${draft.id})`);
+          throw new Error(
+            `row ${recorded?.index} of ${recorded?.log} was answered and is not at the hub (${draft.id})`,
+          );
         }
       }
       return { rows, doubled };
@@ -133,18 +141,11 @@ export function createBook(db: SimDatabase): Book {
 }
 
 /** Whatever log it stands in, a row says what was asked. */
-function checkContent({ bytes }: NewRow, draft: RowDraft): void {
+function checkContent({ bytes }: NewRow, { ...asked }: RowDraft & { log?: string; index?: number }): void {
   const row = JSON.parse(Buffer.from(bytes).toString('utf8')) as Record<string, unknown>;
-  for (const [name, value] of Object.entries(draft)) {
-    if (name === 'index' || name === 'log') continue;
-    const is = row[name];
-    const isSame = is === value || (typeof value === 'object' && JSON.stringify(sorted(is)) === JSON.stringify(sorted(value)));
-    if (!isSame) throw new Error(`row ${draft.id} has another ${name} than was asked`);
-  }
-}
-
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, each]) => [key, sorted(each)]));
+  delete asked.log;
+  delete asked.index;
+  for (const [name, value] of Object.entries(asked))
+    if (row[name] !== value && !isDeepStrictEqual(row[name], value))
+      throw new Error(`row ${asked.id} has another ${name} than was asked`);
 }

@@ -1,7 +1,7 @@
 // What a run of the simulation must have come across: each kind of trouble, and each way out of it. A path that is never taken
 // is a path that nothing was said about.
 
-import { FAULTS } from './schedule.ts';
+import { FAULTS } from './faults.ts';
 
 /** Come up in any few hundred schedules. */
 const OFTEN: readonly string[] = [
@@ -27,22 +27,22 @@ const OFTEN: readonly string[] = [
   'event log_salvaged',
   'event log_reopened',
   'event hub_lost_rows',
-  'hub_audit_alarms cloned_identity',
-  'hub_audit_alarms fork',
-  'hub_audit_alarms poisoned',
-  'hub_audit_alarms rollback',
-  'hub_audit_alarms rows_lost',
-  'hub_audit_nacks bad_signature',
-  'hub_audit_nacks closed',
-  'hub_audit_nacks inconsistent',
-  'hub_audit_nacks malformed',
-  'hub_audit_repeated payments',
-  'hub_audit_retries',
-  'spoke_audit_epochs disk_failed',
-  'spoke_audit_epochs fork',
-  'spoke_audit_epochs poisoned',
-  'spoke_audit_epochs rollback',
-  'spoke_audit_hub_losses',
+  'alarm: cloned_identity',
+  'alarm: fork',
+  'alarm: poisoned',
+  'alarm: rollback',
+  'alarm: rows_lost',
+  'batch refused: bad_signature',
+  'batch refused: closed',
+  'batch refused: inconsistent',
+  'batch refused: malformed',
+  'rows sent again to payments',
+  'commit tried again',
+  'new epoch: disk_failed',
+  'new epoch: fork',
+  'new epoch: poisoned',
+  'new epoch: rollback',
+  'hub found without rows',
 ];
 
 /** Come up in some thousand schedules. */
@@ -62,12 +62,12 @@ const SELDOM: readonly string[] = [
   'flipped bit in log-key.pem',
   'flipped bit in log.json',
   'flipped bit in receipt',
-  'hub_audit_nacks fork',
-  'hub_audit_nacks gap',
-  'hub_audit_nacks unavailable',
-  'hub_audit_nacks wrong_identity',
-  'spoke_audit_epochs damaged',
-  'spoke_audit_epochs gap',
+  'batch refused: fork',
+  'batch refused: gap',
+  'batch refused: unavailable',
+  'batch refused: wrong_identity',
+  'new epoch: damaged',
+  'new epoch: gap',
 ];
 
 const SELDOM_FROM = 5_000;

@@ -26,12 +26,6 @@ export function rememberSignatures(): () => void {
     return name;
   }
 
-  function remembered(keys: Map<string, KeyObject>, name: string, make: () => KeyObject): KeyObject {
-    const key = keys.get(name) ?? make();
-    keys.set(name, key);
-    return key;
-  }
-
   const factOf = (key: unknown, data: Bytes, signature: Bytes): string | undefined =>
     isKey(key) && key.asymmetricKeyType === 'ed25519' ? `${nameOf(key)} ${text(signature)} ${text(data)}` : undefined;
 
@@ -46,14 +40,16 @@ export function rememberSignatures(): () => void {
     const fact = factOf(key, data, signature);
     return (fact !== undefined && good.has(fact)) || plain.verify(algorithm, data, key, signature);
   }) as typeof crypto.verify;
-  crypto.createPrivateKey = ((input: Parameters<typeof crypto.createPrivateKey>[0]) => {
+  crypto.createPrivateKey = (input: Parameters<typeof crypto.createPrivateKey>[0]) => {
     if (Buffer.isBuffer(input)) return remembered(privateKeys, text(input), () => plain.createPrivateKey(input));
     return plain.createPrivateKey(input);
-  }) as typeof crypto.createPrivateKey;
-  crypto.createPublicKey = ((input: Parameters<typeof crypto.createPublicKey>[0]) => {
+  };
+  crypto.createPublicKey = (input: Parameters<typeof crypto.createPublicKey>[0]) => {
     const name = nameOfInput(input);
-    return name === undefined ? plain.createPublicKey(input) : remembered(publicKeys, name, () => plain.createPublicKey(input));
-  }) as typeof crypto.createPublicKey;
+    return name === undefined
+      ? plain.createPublicKey(input)
+      : remembered(publicKeys, name, () => plain.createPublicKey(input));
+  };
 
   function nameOfInput(input: unknown): string | undefined {
     if (isKey(input)) return input.type === 'private' ? nameOf(input) : undefined;
@@ -67,6 +63,12 @@ export function rememberSignatures(): () => void {
     Object.assign(crypto, plain);
     syncBuiltinESMExports();
   };
+}
+
+function remembered(keys: Map<string, KeyObject>, name: string, make: () => KeyObject): KeyObject {
+  const key = keys.get(name) ?? make();
+  keys.set(name, key);
+  return key;
 }
 
 function isKey(value: unknown): value is KeyObject {

@@ -83,7 +83,9 @@ async function explore(options: {
     if (outcome.failure !== undefined) {
       failed.push(outcome);
       if (failed.length <= FAILURES_SHOWN)
-        process.stdout.write(`\nseed ${outcome.seed}: ${outcome.failure}\n  npm run sim -- --trace --seed ${outcome.seed}\n`);
+        process.stdout.write(
+          `\nseed ${outcome.seed}: ${outcome.failure}\n  npm run sim -- --trace --seed ${outcome.seed}\n`,
+        );
     }
     if (json || performance.now() - told < TELL_EVERY_MS) return;
     told = performance.now();
@@ -112,21 +114,36 @@ async function explore(options: {
     }),
   );
 
+  const sorted = [...reached].toSorted(([a], [b]) => (a < b ? -1 : 1));
   const absent = missed(reached, schedules);
   if (failed.length > 0) keepSeeds(failed.map(({ seed }) => seed));
-  const summary = { simulation: 'audit', schedules, per_minute: perMinute(), failed: failed.length, steps, rows, seed: first, missed: absent };
-  if (json) process.stdout.write(`${JSON.stringify({ ...summary, reached: Object.fromEntries([...reached].toSorted()) })}\n`);
+  const summary = {
+    simulation: 'audit',
+    schedules,
+    per_minute: perMinute(),
+    failed: failed.length,
+    steps,
+    rows,
+    seed: first,
+    missed: absent,
+  };
+  if (json) process.stdout.write(`${JSON.stringify({ ...summary, reached: Object.fromEntries(sorted) })}\n`);
   else {
-    for (const [path, times] of [...reached].toSorted()) process.stdout.write(`${String(times).padStart(9)}  ${path}\n`);
+    for (const [path, times] of sorted) process.stdout.write(`${String(times).padStart(9)}  ${path}\n`);
     process.stdout.write(`${JSON.stringify(summary)}\n`);
   }
   return failed.length > 0 || absent.length > 0 ? 1 : 0;
 }
 
+function tell(outcome: Outcome): void {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that is for windows
+  parentPort?.postMessage(outcome);
+}
+
 async function work({ seeds, first, step, count, untilMs }: Share): Promise<void> {
   rememberSignatures();
-  for (const seed of seeds) parentPort?.postMessage(await runSchedule(seed));
-  for (let nth = 0; nth < count && Date.now() < untilMs; nth += 1) parentPort?.postMessage(await runSchedule(first + nth * step));
+  for (const seed of seeds) tell(await runSchedule(seed));
+  for (let nth = 0; nth < count && Date.now() < untilMs; nth += 1) tell(await runSchedule(first + nth * step));
 }
 
 function wholeNumber(name: string, text: string): number {

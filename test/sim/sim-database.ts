@@ -75,7 +75,8 @@ export function createSimDatabase(world: World): SimDatabase {
     }
     state.rows.set(end.log, stored);
     const { nextIndex, edge, checkpoint, receipt, lastEventMs } = end;
-    if (nextIndex !== stored.length) throw new Error(`${end.log} has ${stored.length} rows, its head says ${nextIndex}`);
+    if (nextIndex !== stored.length)
+      throw new Error(`${end.log} has ${stored.length} rows, its head says ${nextIndex}`);
     world.note(`stored ${end.log} ${nextIndex} ${Buffer.from(edge).toString('hex', 0, 8)}`);
     state.heads.set(end.log, {
       ...head,
@@ -162,7 +163,9 @@ export function createSimDatabase(world: World): SimDatabase {
           transaction(owner, 'commit', async () => {
             // Nothing else ends before the change: the world ends one thing at a time, and this waits for none.
             const heads = new Map(logs.flatMap((log) => (state.heads.has(log) ? [[log, known(log)] as const] : [])));
-            const change: GroupChange = await plan(heads, (log, from, until) => Promise.resolve(leavesOf(log, from, until)));
+            const change: GroupChange = await plan(heads, (log, from, until) =>
+              Promise.resolve(leavesOf(log, from, until)),
+            );
             for (const each of change.appends) append(each);
             for (const each of change.closings) close(each);
           }),

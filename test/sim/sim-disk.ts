@@ -120,8 +120,7 @@ export function createSimDisk(world: World, start: Platters = new Map()): SimDis
         await world.look(owner, 'size');
         return contentOf(path(name)).length;
       },
-      zero: (name, from, until) =>
-        change(owner, `zero ${name}`, () => void contentOf(path(name)).fill(0, from, until)),
+      zero: (name, from, until) => change(owner, `zero ${name}`, () => void contentOf(path(name)).fill(0, from, until)),
       remove: (name) => change(owner, `remove ${name}`, () => void platters.delete(path(name))),
       async load(name) {
         await world.look(owner, 'load');

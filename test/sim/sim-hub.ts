@@ -73,7 +73,7 @@ export function createHubs(
       alive = alive.filter((each) => each !== replica);
       world.note(`${replica.process.name} dies`);
       world.kill(replica.process);
-      for (const tell of [...replica.onDeath]) tell();
+      for (const tell of Array.from(replica.onDeath)) tell();
     },
   };
 }

@@ -26,8 +26,8 @@ export interface LineFaults {
 
 /** What passes on the line, for whoever watches. */
 export interface LineWatch {
-  opened(who: Process, opening: LogOpening, position: LogPosition): void;
-  answered(who: Process, batch: RowBatch, answer: UploadAnswer, poisoned: boolean): void;
+  opened(opening: LogOpening, position: LogPosition): void;
+  answered(batch: RowBatch, answer: UploadAnswer, isPoisoned: boolean): void;
 }
 
 export function createLine(parts: {
@@ -66,10 +66,10 @@ export function createLine(parts: {
     try {
       const answer = hub.ingest.open(peer, opening, gone);
       answer.catch(() => undefined);
-      const position = await Promise.race([answer, death.promise]);
+      const told = await Promise.race([answer, death.promise]);
       if (isLost('the answer to a call')) return await new Promise(() => undefined);
       await world.io(wire, 'position');
-      return position;
+      return told;
     } finally {
       hub.onDeath.delete(died);
     }
@@ -90,12 +90,13 @@ export function createLine(parts: {
       const called = call(copyOpening(opening), gone.signal);
       called.catch(() => undefined);
       const told = await Promise.race([called, timeout]);
-      watch.opened(spoke, opening, told);
+      watch.opened(opening, told);
       return told;
     } finally {
       signal.removeEventListener('abort', abort);
       ended.abort();
-      if (!faults.down) void world.io(wire, 'gone').then(() => gone.abort(new WeirError('cancelled', 'the caller is gone')));
+      if (!faults.down)
+        void world.io(wire, 'gone').then(() => gone.abort(new WeirError('cancelled', 'the caller is gone')));
     }
   }
 
@@ -115,7 +116,10 @@ export function createLine(parts: {
       isCut = true;
       if (hub !== undefined) hub.onDeath.delete(died);
       requests.end();
-      void world.io(wire, 'reset').then(() => answers.fail(unavailable(why)));
+      world.io(wire, 'reset').then(
+        () => answers.fail(unavailable(why)),
+        () => undefined,
+      );
     }
     const died = (): void => cut('the connection was reset');
 
@@ -123,12 +127,11 @@ export function createLine(parts: {
     function fallSilent(): void {
       isCut = true;
       if (hub !== undefined) hub.onDeath.delete(died);
-      void clock
-        .sleep(KEEPALIVE_MS)
-        .then(() => {
-          requests.end();
-          answers.fail(unavailable('the connection is dead'));
-        });
+      const found = (): void => {
+        requests.end();
+        answers.fail(unavailable('the connection is dead'));
+      };
+      clock.sleep(KEEPALIVE_MS).then(found, found);
     }
 
     function breakSomehow(): void {
@@ -172,7 +175,7 @@ export function createLine(parts: {
       await world.io(wire, 'answer', down);
       const item = sent.shift();
       if (isCut || item === undefined) return;
-      watch.answered(spoke, item.batch, answer, item.poisoned);
+      watch.answered(item.batch, answer, item.poisoned);
       if (isLost('an answer')) breakSomehow();
       else answers.put(answer);
     }

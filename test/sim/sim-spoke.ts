@@ -182,12 +182,10 @@ export function createWorker(parts: SpokeParts): Worker {
       world.note(`${owner.name} stops`);
       stopping = true;
       running.abort(new WeirError('cancelled', 'the spoke stops'));
-      void closing
-        .close()
-        .catch(() => undefined)
-        .then(() => {
-          if (process === owner) die();
-        });
+      const gone = (): void => {
+        if (process === owner) die();
+      };
+      closing.close().then(gone, gone);
     },
     request(draft, viaTemplate) {
       const target = ledger;
@@ -197,17 +195,14 @@ export function createWorker(parts: SpokeParts): Worker {
       parts.onRequest(request);
       const { log: id, state } = target.open().stats();
       const answer = viaTemplate ? target.appendTo(templateFor(target, draft), draft) : target.append(draft);
-      answer.then(
-        (recorded) => {
-          if (recorded.log === id && state !== 'open' && state !== 'full') {
-            parts.onWrong(`a row was answered in ${id}, which was ${state} when it came`);
-          }
-          request.recorded = recorded;
-          world.note(`${name} answered ${recorded.log} ${recorded.index} ${recorded.leaf.toString('hex', 0, 8)}`);
-          parts.onAnswered(request);
-        },
-        () => undefined,
-      );
+      const answered = (recorded: Recorded): void => {
+        if (recorded.log === id && state !== 'open' && state !== 'full')
+          parts.onWrong(`a row was answered in ${id}, which was ${state} when it came`);
+        request.recorded = recorded;
+        world.note(`${name} answered ${recorded.log} ${recorded.index} ${recorded.leaf.toString('hex', 0, 8)}`);
+        parts.onAnswered(request);
+      };
+      answer.then(answered, () => undefined);
     },
     accept() {
       const owner = process;

@@ -183,7 +183,7 @@ export class World {
           if (turn()) setImmediate(again);
           else resolve();
         } catch (thrown) {
-          reject(thrown as Error);
+          reject(thrown);
         }
       };
       setImmediate(again);
