@@ -211,7 +211,7 @@ export async function startWorker(options: WorkerOptions): Promise<StartedWorker
     const counters = createCounters(
       ports,
       () => listener.traffic(),
-      () => counted.rows,
+      () => counted.rows + log.recordedAgain(),
     );
     const counting = new AbortController();
     const counts = countMinutes(counting.signal);

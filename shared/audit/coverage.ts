@@ -21,7 +21,7 @@ const countersSchema = z.object({
   refused: count,
   served_bytes: count,
   failed: count,
-  /** Rows of requests that the worker recorded in the period, less those of an earlier one that the disk refused after all. */
+  /** Rows of requests that the worker recorded in the period, out of closed logs too, less those of an earlier one that the disk refused after all. */
   rows: z.int().min(-Number.MAX_SAFE_INTEGER).max(Number.MAX_SAFE_INTEGER),
   /** Since the worker started. */
   total_requests: count,

@@ -68,6 +68,8 @@ export interface Ledger {
   template(constants: RowConstants): RowTemplate;
   appendTo(template: RowTemplate, values: RowValues): Promise<Recorded>;
   stats(): LedgerStats;
+  /** Rows of requests that stood in a closed log and were recorded again since the start. */
+  recordedAgain(): number;
   /** Of the open log's upload. */
   upload(): ShipperStats;
   /** The newest row with this request code in any log whose rows are at hand. */
@@ -550,6 +552,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
         damage: damage.standing(),
       };
     },
+    recordedAgain: () => tending.recordedAgain(),
     upload: () => tending.stats(),
     async findByCode(code) {
       for (const log of [open.log, ...[...atHand.values()].toReversed()]) {

@@ -78,6 +78,8 @@ export interface Tending {
   run(signal: AbortSignal): Promise<void>;
   /** Of the open log's shipper. */
   stats(): ShipperStats;
+  /** Rows of requests that were recorded again since the start. */
+  recordedAgain(): number;
 }
 
 const STOPPED: ShipperStats = { state: 'stopped', acknowledged: 0, inFlight: 0, trouble: '' };
@@ -86,6 +88,7 @@ export function createTending(parts: TendingParts): Tending {
   const { ledger, hold, clock, logger } = parts;
   let shipper: Shipper | undefined;
   const taken = new Set<ClosedEpoch>();
+  let again = 0;
   /**
    * Rows of the open log that were in a batch which the hub refused. Each travels alone, so that the one which is at fault
    * takes no other with it. Forgotten by a restart, which costs one more log at worst.
@@ -266,7 +269,7 @@ export function createTending(parts: TendingParts): Tending {
         target: {
           place: () => ({ into: ledger.open().id, at: ledger.open().stats().nextIndex }),
           async append(draft) {
-            const { log, index } = await ledger.append(draft);
+            const { log, index } = await counted(draft);
             if (suspected.has(draft.id)) suspect(log, index);
           },
           since,
@@ -280,6 +283,18 @@ export function createTending(parts: TendingParts): Tending {
       signal,
     );
     logger.info({ log: epoch.log, ...epoch.closure.salvage }, 'rows of a closed audit log were recorded again');
+  }
+
+  /** Counted when it takes its place, as the rows of requests are. */
+  async function counted(draft: RowDraft): Promise<Recorded> {
+    const rows = draft.action === 'event' ? 0 : 1;
+    again += rows;
+    try {
+      return await ledger.append(draft);
+    } catch (thrown) {
+      again -= rows;
+      throw thrown;
+    }
   }
 
   function isSuspect(log: string, index: number): boolean {
@@ -329,6 +344,7 @@ export function createTending(parts: TendingParts): Tending {
       await Promise.allSettled([...work, holding]);
     },
     stats: () => shipper?.stats() ?? STOPPED,
+    recordedAgain: () => again,
   };
 }
 
