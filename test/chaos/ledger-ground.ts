@@ -91,6 +91,10 @@ export async function prepareLedgerGround(logger: Parameters<typeof createPool>[
       const { data: folder } = JSON.parse(readFileSync(join(home, 'hub', 'postgres.json'), 'utf8')) as { data: string };
       return resolve(home, 'hub', folder);
     };
+    const hubAnswers = async (): Promise<boolean> => {
+      const url = `http://127.0.0.1:${federation.options.ports.admin}/readyz`;
+      return (await fetch(url, { signal: AbortSignal.timeout(2_000) })).ok;
+    };
     const saved = (): string => `${data()}.saved`;
     cleanup.defer(() => rmSync(saved(), { recursive: true, force: true }));
 
@@ -113,14 +117,10 @@ export async function prepareLedgerGround(logger: Parameters<typeof createPool>[
         if (database > 0) await until(() => !isAlive(database), 'the database ends with its hub');
       },
       async reviveHub() {
-        const answers = async (): Promise<boolean> => {
-          const url = `http://127.0.0.1:${federation.options.ports.admin}/readyz`;
-          return (await fetch(url, { signal: AbortSignal.timeout(2_000) })).ok;
-        };
         for (let attempt = 1; ; attempt += 1) {
           try {
             if (!federation.hub().alive()) await federation.startHub();
-            await until(answers, 'the hub is ready');
+            await until(hubAnswers, 'the hub is ready');
             return;
           } catch (thrown) {
             if (attempt === STARTS_MAX) throw thrown;
