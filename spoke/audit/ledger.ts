@@ -511,15 +511,22 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     }
   }
 
+  /** No row can be recorded before there is another log. */
+  function isOut(): boolean {
+    return open.log.stats().state === 'failed' || ending !== undefined;
+  }
+
   /** Goes on after the disk has failed, on new files: what a failed flush left in the old ones nobody knows. */
   async function watchLog(signal: AbortSignal): Promise<void> {
     let failedAt: string | undefined;
     let attempts = 0;
     while (!signal.aborted) {
       try {
-        if (open.log.stats().state === 'failed' || ending !== undefined) {
+        if (isOut()) {
           failedAt ??= now();
           await clock.sleep(diskPause.next(), signal);
+          // Somebody else may have had more luck meanwhile.
+          if (!isOut()) continue;
           attempts += 1;
           const { id } = open.log;
           await roll({ reason: 'disk_failed', detail: open.log.stats().reason });
