@@ -23,6 +23,8 @@ export interface Book {
   owed(): readonly Request[];
   /** Rows that nobody can tell from those of a write that was never finished: forgiven unless the hub has them. */
   forgive(ids: readonly string[]): void;
+  /** Rows that a restored database has lost: forgiven where the log that has them takes no more rows, and so is not sent again. */
+  doubt(ids: readonly string[]): void;
   /** Does what may take the last copy of a row away, and forgives exactly those rows. */
   losing(disks: () => readonly SimDisk[], work: () => void): void;
   /** Compares the hub's rows with what was answered. Throws what is wrong. */
@@ -33,6 +35,7 @@ export function createBook(db: SimDatabase): Book {
   const requests = new Map<string, Request>();
   const events = new Map<string, RowDraft>();
   const forgiven = new Set<string>();
+  const doubtful = new Set<string>();
   const ids = new WeakMap<NewRow, string>();
 
   function idIn(row: NewRow): string {
@@ -60,7 +63,12 @@ export function createBook(db: SimDatabase): Book {
   }
 
   function owed(): readonly Request[] {
-    return [...requests.values()].filter(({ draft, recorded }) => recorded !== undefined && !forgiven.has(draft.id));
+    return [...requests.values()].filter(
+      ({ draft, recorded, worker }) =>
+        recorded !== undefined &&
+        !forgiven.has(draft.id) &&
+        !(doubtful.has(draft.id) && recorded.log !== worker.lastLog),
+    );
   }
 
   function checkLog(log: string): void {
@@ -100,12 +108,14 @@ export function createBook(db: SimDatabase): Book {
       const after = present(disks());
       for (const { draft } of owed()) if (!after.has(draft.id)) forgiven.add(draft.id);
     },
+    doubt: (lost) => lost.forEach((id) => doubtful.add(id)),
     forgive(lost) {
       const stored = new Set([...storedRows()].map(([, row]) => idIn(row)));
       for (const id of lost) if (!stored.has(id)) forgiven.add(id);
     },
     settle({ doubles }) {
-      const seen = new Map<string, NewRow>();
+      /** Where each id was first seen. */
+      const seen = new Map<string, string>();
       let rows = 0;
       let doubled = 0;
       for (const log of db.heads().keys()) checkLog(log);
@@ -123,9 +133,9 @@ export function createBook(db: SimDatabase): Book {
           throw new Error(`row ${row.index} of ${log} is not what was answered`);
         if (seen.has(id)) {
           doubled += 1;
-          if (!doubles) throw new Error(`the hub has row ${id} twice`);
+          if (!doubles) throw new Error(`the hub has row ${id} twice: in ${seen.get(id)} and in ${log}`);
         }
-        seen.set(id, row);
+        seen.set(id, log);
         checkContent(row, request.draft);
       }
       for (const { draft, recorded } of owed()) {

@@ -127,11 +127,11 @@ export function createLine(parts: {
     function fallSilent(): void {
       isCut = true;
       if (hub !== undefined) hub.onDeath.delete(died);
-      const found = (): void => {
+      void (async () => {
+        await clock.sleep(KEEPALIVE_MS);
         requests.end();
         answers.fail(unavailable('the connection is dead'));
-      };
-      clock.sleep(KEEPALIVE_MS).then(found, found);
+      })();
     }
 
     function breakSomehow(): void {

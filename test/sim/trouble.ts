@@ -98,12 +98,9 @@ export function createTrouble(scene: Scene): Trouble {
       }
       for (const replica of hubs.alive) hubs.crash(replica);
       meet('hub_restored');
-      // Of logs that take no more rows nobody asks again what the hub has of them.
-      const open = new Set(workers.map(({ lastLog }) => lastLog));
-      const settled = [...db.heads().values()].filter(({ log, state }) => state === 'closed' || !open.has(log));
-      const told = settled.flatMap(({ log }) => db.rowsOf(log).map((row) => idOf(row.bytes)));
+      const before = storedIds();
       book.losing(disks, () => db.restore(savedDatabase));
-      book.forgive(told);
+      book.doubt([...before.difference(storedIds())]);
     },
     spoke_restored() {
       const worker = chance.pick(workers);
@@ -143,6 +140,10 @@ export function createTrouble(scene: Scene): Trouble {
       };
     },
   };
+
+  function storedIds(): ReadonlySet<string> {
+    return new Set([...db.heads().keys()].flatMap((log) => db.rowsOf(log).map((row) => idOf(row.bytes))));
+  }
 
   function drop(clone: Worker): void {
     clone.crash();
