@@ -91,7 +91,7 @@ async function start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres
     password = randomBytes(32).toString('base64url');
     // Remembered first: a start that is cut short between the two finds no database and makes a new one.
     await remember({ port: known?.port ?? 0, password, data });
-    await initialise({ bin, data, password, account });
+    await initialise({ bin, data, password, account, flushed: options.settings?.['fsync'] !== 'off' });
   }
   if (password === undefined) {
     throw new WeirError('corrupt', `${memory} is missing, so the embedded database's password is unknown`, {
@@ -169,6 +169,8 @@ async function initialise(of: {
   readonly data: string;
   readonly password: string;
   readonly account: Account | undefined;
+  /** Whether a power cut right afterwards must find it whole. */
+  readonly flushed: boolean;
 }): Promise<void> {
   // Made beside its place and renamed when whole: a start that was cut short leaves nothing that looks like a database.
   const partial = `${of.data}.new`;
@@ -193,6 +195,7 @@ async function initialise(of: {
         '--locale-provider=builtin',
         '--builtin-locale=C.UTF-8',
         '--set=password_encryption=scram-sha-256',
+        ...(of.flushed ? [] : ['--no-sync']),
       ],
       of.account,
     );
