@@ -496,6 +496,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
         if (pauseMs > 0)
           logger.error({ log: id, reason: end.reason, pause_ms: pauseMs }, 'the hub closes one log after the other');
         await clock.sleep(pauseMs, stopping.signal);
+        // Followed by another meanwhile: what the hub said is not about that one.
+        if (open.log.id !== id) return;
         const { reason, detail, salvageFrom, refused = [] } = end;
         await roll({ reason, detail, salvageFrom, refused, settled: true }).catch((failed: unknown) =>
           logger.error(
