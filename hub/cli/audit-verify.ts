@@ -126,7 +126,7 @@ function tell(outcome: Outcome): void {
   const rowsText =
     hashesOnly === 0 ? count(rows) : `${count(rows)} of ${count(size)} rows (of the rest only hashes are here), `;
   printLine(
-    `${isSound(outcome) ? 'sound' : 'FAULT'}  ${log}: ${hashesOnly === 0 ? `${rowsText} rows, ` : rowsText}root ${root.slice(0, 16)}…, ${receiptText(report)}`,
+    `${isSound(outcome) ? 'sound' : 'FAULT'}  ${log}: ${hashesOnly === 0 ? `${rowsText} rows, ` : rowsText}root ${root.slice(0, 16)}…, ${outcome.keys?.hubFrom === 'none' ? 'receipts not checked' : receiptText(report)}`,
   );
   if (fault !== null) {
     const where = fault.index < 0 ? 'the log' : `row ${fault.index}`;
