@@ -13,6 +13,7 @@ import { nodesFromTiles } from '@weir/shared/audit/tlog/tile-nodes.ts';
 import type { LogSource } from '@weir/shared/audit/verify-log.ts';
 import { parseTrustRoot } from '@weir/shared/bundle/trust-root.ts';
 import { WeirError } from '@weir/shared/errors/weir-error.ts';
+import { findCode } from '../audit/find-code.ts';
 import { viewLog } from '../audit/view-log.ts';
 import { createIdentityStore } from '../io/identity-store.ts';
 import { viewSpoolDisk } from '../io/spool-disk.ts';
@@ -74,11 +75,14 @@ function logAt(home: string, folder: LogFolder): LogAtSpoke {
   };
 }
 
-async function indexIn({ path, log }: LogFolder, row: RowName): Promise<number | undefined> {
+async function indexIn({ path, log, closure }: LogFolder, row: RowName): Promise<number | undefined> {
   // Rows are found by their code; whoever has only an id asks the hub.
   if (row.kind === 'id' || parseLogId(log) === undefined || (row.kind === 'place' && row.log !== log)) return undefined;
-  const view = await viewLog(viewSpoolDisk(path)).catch(() => undefined);
-  if (row.kind === 'code') return (await view?.findByCode(row.code))?.index;
+  const disk = viewSpoolDisk(path);
+  if (row.kind === 'code') {
+    return (await findCode(disk, log, closure?.size ?? Number.MAX_SAFE_INTEGER, row.code))?.index;
+  }
+  const view = await viewLog(disk).catch(() => undefined);
   return view !== undefined && row.index < view.nextIndex ? row.index : undefined;
 }
 

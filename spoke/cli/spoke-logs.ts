@@ -14,6 +14,19 @@ export interface LogFolder {
   readonly closure: Closure | undefined;
 }
 
+const UNREADABLE: Closure = {
+  v: 1,
+  reason: 'damaged',
+  detail: `${CLOSURE_FILE} cannot be read`,
+  at: '',
+  size: null,
+  salvage_from: null,
+  refused: [],
+  settled: false,
+  salvage: null,
+  drained: false,
+};
+
 /** Newest first within each worker, workers by name; empty when there is no log. */
 export function logFoldersIn(home: string): readonly LogFolder[] {
   const audit = join(home, 'audit');
@@ -59,5 +72,10 @@ function nameIn(folder: string): string {
 
 function closureIn(folder: string): Closure | undefined {
   const bytes = fileOf(folder, CLOSURE_FILE);
-  return bytes === undefined ? undefined : decodeClosure(bytes);
+  try {
+    return bytes === undefined ? undefined : decodeClosure(bytes);
+  } catch {
+    // The spoke names this damage at its next start; until then it keeps nobody from reading the rows.
+    return UNREADABLE;
+  }
 }

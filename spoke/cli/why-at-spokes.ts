@@ -5,7 +5,7 @@ import type { AuditRow } from '@weir/shared/audit/row.ts';
 import { readCheckpoint } from '@weir/shared/audit/tlog/checkpoint.ts';
 import { readRequestCode } from '@weir/shared/domain/request-code.ts';
 import { asWeirError } from '@weir/shared/errors/weir-error.ts';
-import { viewLog } from '../audit/view-log.ts';
+import { findCode } from '../audit/find-code.ts';
 import { viewSpoolDisk } from '../io/spool-disk.ts';
 import { askSpoke, knownSpokeHomes } from './spoke-home.ts';
 import { fileOf, logFoldersIn } from './spoke-logs.ts';
@@ -45,10 +45,9 @@ async function fromRunning(home: string, code: string): Promise<Found | undefine
 }
 
 async function fromDisk(home: string, code: string): Promise<Found | undefined> {
-  for (const { path } of logFoldersIn(home)) {
-    const log = await viewLog(viewSpoolDisk(path)).catch(() => undefined);
-    const found = await log?.findByCode(code);
-    if (found !== undefined) return { row: JSON.parse(found.bytes.toString('utf8')) as AuditRow, rules: undefined };
+  for (const { path, log, closure } of logFoldersIn(home)) {
+    const row = await findCode(viewSpoolDisk(path), log, closure?.size ?? Number.MAX_SAFE_INTEGER, code);
+    if (row !== undefined) return { row, rules: undefined };
   }
   return undefined;
 }
