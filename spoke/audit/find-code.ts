@@ -28,7 +28,7 @@ export async function findCode(
     for (let end = size; end > 0; end -= PIECE_BYTES) {
       const from = Math.max(0, end - PIECE_BYTES - RECORD_BYTES_MAX);
       const bytes = await disk.read(name, from, Math.min(size, end + RECORD_BYTES_MAX) - from).catch(() => NOTHING);
-      for (let at = lastOf(bytes, needle, bytes.length); at !== -1; at = lastOf(bytes, needle, at)) {
+      for (const at of placesOf(bytes, needle)) {
         const row = rowAround(bytes, at);
         if (row?.code === code && row.log === log && row.index < until) return row;
       }
@@ -39,8 +39,11 @@ export async function findCode(
 
 const NOTHING = Buffer.alloc(0);
 
-function lastOf(bytes: Buffer, needle: Buffer, before: number): number {
-  return before === 0 ? -1 : bytes.lastIndexOf(needle, before - 1);
+/** Last first. Searched forwards, which is many times as fast. */
+function placesOf(bytes: Buffer, needle: Buffer): readonly number[] {
+  const places: number[] = [];
+  for (let at = bytes.indexOf(needle); at !== -1; at = bytes.indexOf(needle, at + 1)) places.push(at);
+  return places.toReversed();
 }
 
 /** The row whose record has a whole checksum and spans this place. */
