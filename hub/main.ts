@@ -16,6 +16,7 @@ import { fsck } from './audit/fsck.ts';
 import { custodyJobs } from './audit/custody-jobs.ts';
 import { createIngest } from './audit/ingest.ts';
 import { createOwnLeaves } from './audit/own-leaves.ts';
+import { onlyInCopies } from './audit/retention.ts';
 import { createLeader } from './audit/leader.ts';
 import { makePartitions, PARTITION_LIMITS } from './audit/partition-job.ts';
 import { pastRoot } from './audit/past-root.ts';
@@ -305,6 +306,7 @@ async function build(options: HubOptions, cleanup: AsyncDisposableStack): Promis
         ingest,
         clock,
         rulesOf: (bundle) => rulesOf(stores.bundles, bundle),
+        onlyInCopies: (time) => onlyInCopies(stores.months, time),
         pseudonymsOf: (unit, name) => actors.pseudonymsOf(unit, name),
       },
       spokeLogs: stores.spokeLogs,

@@ -56,10 +56,15 @@ async function query(options: Options): Promise<void> {
 
   if (options.csv === true) await writeOut(CSV_HEAD);
   let told = 0;
+  let movedUntilMs: number | undefined;
   let { cursor } = options;
   let coming = limit > 0 ? ask(cursor, Math.min(PAGE_ROWS, limit)) : undefined;
   while (coming !== undefined) {
     const page = await coming;
+    if (movedUntilMs === undefined) {
+      movedUntilMs = Number(page.onlyInCopiesUntilMs);
+      if (movedUntilMs > 0) printNote(movedNote(movedUntilMs, options.json === true));
+    }
     told += page.rows.length;
     cursor = page.nextCursor;
     // The next page is on its way while this one is printed.
@@ -72,4 +77,11 @@ async function query(options: Options): Promise<void> {
     if (options.json === true) printNote(JSON.stringify({ next_cursor: cursor }));
     else printNote(`… there are more; go on with --cursor ${cursor}, or ask for --all`);
   } else if (told === 0 && options.json !== true && options.csv !== true) printLine('no row matches');
+}
+
+function movedNote(untilMs: number, json: boolean): string {
+  const until = new Date(untilMs).toISOString();
+  return json
+    ? JSON.stringify({ only_in_copies_until: until })
+    : `… rows from before ${until} may be only in the write-once copy: see \`weir audit copy\` and \`weir audit restore\``;
 }

@@ -34,6 +34,11 @@ export interface AuditQueryParts extends TailParts {
   readonly store: TailParts['store'] & Pick<AuditStore, 'byCode' | 'head'>;
   /** The `rules` layer (JSON bytes) of a bundle, empty when that bundle is not kept. */
   readonly rulesOf: (bundle: string) => Promise<Uint8Array>;
+  /** Months that overlap a time and of which rows can no longer be found in the database. */
+  readonly onlyInCopies: (time: {
+    readonly fromMs: number;
+    readonly untilMs: number;
+  }) => Promise<readonly { readonly untilMs: number }[]>;
   /** Every pseudonym under which a principal stands in a unit's rows; empty for an unknown unit. */
   readonly pseudonymsOf: (unit: string, name: string) => Promise<readonly string[]>;
 }
@@ -65,8 +70,15 @@ export function auditQueryService(parts: AuditQueryParts): OperatorHandlers<type
     async query({ filter, page, oldestFirst }) {
       const size = page?.size === undefined || page.size === 0 ? PAGE_SIZE_DEFAULT : page.size;
       if (size > PAGE_SIZE_MAX) throw new WeirError('invalid_argument', `a page has at most ${PAGE_SIZE_MAX} rows`);
-      const found = await store.query(await filterOf(filter), { size, cursor: page?.cursor ?? '', oldestFirst });
-      return { rows: found.rows.map(encodeRow), nextCursor: found.nextCursor };
+      const asked = await filterOf(filter);
+      const found = await store.query(asked, { size, cursor: page?.cursor ?? '', oldestFirst });
+      const { fromMs = Number.NEGATIVE_INFINITY, untilMs = Number.POSITIVE_INFINITY } = asked;
+      const moved = await parts.onlyInCopies({ fromMs, untilMs });
+      return {
+        rows: found.rows.map(encodeRow),
+        nextCursor: found.nextCursor,
+        onlyInCopiesUntilMs: BigInt(moved.reduce((latest, month) => Math.max(latest, month.untilMs), 0)),
+      };
     },
     async *tail({ filter, backlog, after }, { signal }) {
       if (backlog > TAIL_LIMITS.backlog) {

@@ -220,6 +220,7 @@ test('the query service answers with rows, codes and rules, and refuses what it 
       asked.push(bundle);
       return Buffer.from('{}');
     },
+    onlyInCopies: async ({ fromMs }) => (fromMs > 1_000 ? [] : [{ untilMs: 1_000 }, { untilMs: 500 }]),
     pseudonymsOf: async (unit, name) => (unit === 'payments' ? [hashActor(salt, name)] : []),
   });
   const context = { operator: { id: 'o', name: 'o' }, signal: new AbortController().signal };
@@ -228,6 +229,10 @@ test('the query service answers with rows, codes and rules, and refuses what it 
     found.rows?.map(({ row: bytes }) => readRow(bytes ?? new Uint8Array()).id),
     [draft.id],
   );
+  // Whoever asks about all times is told that retention has moved some of the rows.
+  assert.equal(found.onlyInCopiesUntilMs, 1_000n);
+  const late = await service.query({ filter: request({ fromMs: 2_000n }), oldestFirst: false } as never, context);
+  assert.equal(late.onlyInCopiesUntilMs, 0n);
   for (const actor of ['jane', hashActor(salt, 'jane')]) {
     const theirs = await service.query(
       { filter: request({ actor, unit: 'payments' }), oldestFirst: false } as never,
