@@ -7,6 +7,7 @@ import { homedir, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
+import { LONGEST } from '../longest.ts';
 import { readText, repositoryFiles, ROOT } from './sources.ts';
 
 const run = promisify(execFile);
@@ -64,6 +65,13 @@ test('every first-level folder explains itself', () => {
   assert.deepEqual(missing, []);
   for (const name of ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'LICENSE'])
     assert.ok(files.includes(name), name);
+});
+
+test('the suites that are started first exist', () => {
+  assert.deepEqual(
+    LONGEST.filter((path) => !files.includes(path)),
+    [],
+  );
 });
 
 test('the lockfile records no download address', () => {
