@@ -5,7 +5,6 @@ import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { bindLogKey } from '@weir/shared/audit/tlog/log-binding.ts';
 import { logOrigin } from '@weir/shared/audit/tlog/names.ts';
 import { type NoteSigner, type Verifier, createNoteSigner, parseVkey } from '@weir/shared/audit/tlog/note.ts';
-import { WeirError } from '@weir/shared/errors/weir-error.ts';
 import type { Random } from '@weir/shared/ports/random.ts';
 import { damagedFile } from './damaged-file.ts';
 import type { SpoolDisk } from './spool-disk.ts';
@@ -61,9 +60,9 @@ function makeKey(random: Pick<Random, 'bytes'>): Buffer {
 
 function signerOf(pem: Buffer, origin: string): NoteSigner {
   try {
+    // A changed byte can make it a key of another kind, too.
     return createNoteSigner(origin, createPrivateKey(pem));
   } catch (cause) {
-    if (cause instanceof WeirError) throw cause;
     throw damagedFile(KEY_FILE, 'damaged_file', cause);
   }
 }
