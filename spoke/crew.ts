@@ -8,9 +8,12 @@ import type { ShipperStats } from './audit/shipper.ts';
 import type { HubTimeNote } from './hub-clock.ts';
 import type { CheckResult } from './pipeline/check.ts';
 import type { SpokeEvent } from './pipeline/event-row.ts';
+import type { SpoolDepth, SpoolRoom } from './audit/spool-room.ts';
 import type { StatusReport } from './uplink/hub-link.ts';
 
 export type LogStatus = StatusReport['logs'][number] & {
+  /** Of an open log: what waits for the hub's receipt, and how long there is room. */
+  readonly room?: SpoolRoom & SpoolDepth;
   /** Whether rows can be added to it. */
   readonly healthy: boolean;
   readonly upload: ShipperStats;
@@ -52,6 +55,19 @@ export interface Worker {
   renewed(): void;
   /** Stops taking requests, lets those under way finish, hands over the last rows. */
   close(): Promise<void>;
+}
+
+/** Logs in one report to the hub, which refuses a report with more. */
+export const LOGS_REPORTED_MAX = 256;
+
+/** The logs to tell the hub of, open ones first: many that still owe rows must neither hide those nor spoil the report. */
+export function reportedLogs(
+  workers: readonly Pick<WorkerStatus, 'logs'>[],
+  former: readonly LogStatus[],
+): readonly LogStatus[] {
+  const open = workers.flatMap(({ logs }) => logs.slice(0, 1));
+  const owing = workers.flatMap(({ logs }) => logs.slice(1));
+  return [...open, ...owing, ...former].slice(0, LOGS_REPORTED_MAX);
 }
 
 export interface CrewState {

@@ -11,7 +11,7 @@ import type { Random } from '@weir/shared/ports/random.ts';
 import type { SpoolDisk } from './audit/spool-disk.ts';
 import type { ActivationOutcome, BootOutcome } from './bundle/activate.ts';
 import type { SpokeConfig } from './config.ts';
-import type { Crew, Explained, LogStatus, Worker, WorkerStatus } from './crew.ts';
+import { reportedLogs, type Crew, type Explained, type LogStatus, type Worker, type WorkerStatus } from './crew.ts';
 import { createHubClock, type HubClock } from './hub-clock.ts';
 import { startAdminServer, type AdminServer } from './io/admin-server.ts';
 import { openBundleStore } from './io/bundle-store.ts';
@@ -205,7 +205,7 @@ export async function startLead(options: LeadOptions): Promise<Lead> {
       heard,
       async status() {
         const serving = await statuses();
-        const logs = [...serving.flatMap((worker) => worker.logs), ...retired.status()];
+        const logs = reportedLogs(serving, retired.status());
         return {
           active: activeOffer(),
           mode: holder.current()?.settings.mode ?? 'block',
