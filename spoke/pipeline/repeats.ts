@@ -18,8 +18,8 @@ export const REPEAT_LIMITS = {
   requestChars: 4096,
 } as const;
 
-/** What one remembered request costs beside its text and its row: map node, entry, heads. */
-const ENTRY_OVERHEAD_BYTES = 1024;
+/** What one remembered request costs beside its text and its row: map node, entry, heads, the row's members. */
+const ENTRY_OVERHEAD_BYTES = 3 << 10;
 
 /** A request as received. */
 interface Asked {
@@ -115,7 +115,8 @@ export function createRepeats(ports: PipelinePorts): Repeats {
       if (repeats === undefined) {
         repeats = new LRUCache<string, Repeat>({
           maxSize: REPEAT_LIMITS.bytes,
-          sizeCalculation: (repeat, key) => key.length + repeat.row.maxBytes + ENTRY_OVERHEAD_BYTES,
+          // The row twice: as bytes for the log that is open, and as values to write it for the next one.
+          sizeCalculation: (repeat, key) => key.length + 2 * repeat.row.maxBytes + ENTRY_OVERHEAD_BYTES,
         });
         byPolicy.set(exchange.policy, repeats);
       }
