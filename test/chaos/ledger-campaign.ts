@@ -45,6 +45,8 @@ const POLL_MS = 50;
 /** Of each client between two requests: faults, not requests, are what the machine is for here. */
 const PAUSE_MS = 20;
 const PROGRESS_MS = 10_000;
+/** A fault that takes longer, with all that comes right after it, is named. */
+const SLOW_MS = 15_000;
 
 const silent: Logger = {
   debug: () => undefined,
@@ -117,8 +119,10 @@ export async function runCampaign({ faults, chance, only, progress }: CampaignOp
         owed,
         UNITS.map((unit) => ground.base.federation.spokeHome(unit)),
       );
-      const took = times.get(fault.name) ?? { times: 0, ms: 0 };
-      times.set(fault.name, { times: took.times + 1, ms: took.ms + performance.now() - from });
+      const tookMs = performance.now() - from;
+      const before = times.get(fault.name) ?? { times: 0, ms: 0 };
+      times.set(fault.name, { times: before.times + 1, ms: before.ms + tookMs });
+      if (tookMs > SLOW_MS) progress(`fault ${struck}, ${fault.name}, took ${Math.round(tookMs / 1000)} s`);
       if (found.lost + found.doubled + found.silentOpen + found.broken.length > 0) {
         progress(`broken after fault ${struck}, ${fault.name}: ${JSON.stringify(found)}`);
         for (const answer of owed.slice(0, 5)) progress(JSON.stringify(answer));

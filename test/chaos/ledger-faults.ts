@@ -11,7 +11,8 @@ import { ask, type Received, type Target } from '../kill/load.ts';
 import { publishMarkedFloor } from '../kill/new-floor.ts';
 import type { RowName } from './ledger-audit.ts';
 import type { LedgerGround } from './ledger-ground.ts';
-import { rowsBelow } from './rows-on-disk.ts';
+import { POISONS, sendPoison } from './poisoned-batch.ts';
+import { firstRow, rowsBelow } from './rows-on-disk.ts';
 
 export interface LedgerFault {
   readonly name: string;
@@ -277,6 +278,20 @@ export function ledgerFaults(parts: FaultParts): readonly LedgerFault[] {
         await delay(chance.between(200, 1_000));
         await ground.restoreDatabase();
         ground.auditor.forget();
+      },
+    },
+    {
+      name: 'poisoned batch',
+      weight: 2,
+      async strike() {
+        const unit = anyUnit();
+        const epoch = openEpoch(ground, unit, chance);
+        const row = segmentsWithRows(epoch).map((file) => firstRow(readFileSync(file)))[0];
+        if (row === undefined) return;
+        const hub = `127.0.0.1:${federation.options.ports.federation}`;
+        const poison = chance.pick(POISONS);
+        const answer = await sendPoison({ home: federation.spokeHome(unit), epoch, hub }, poison, row);
+        if (answer.kind !== 'nack') throw new Error(`the hub took a batch with ${poison}`);
       },
     },
     { name: 'two machines with one identity', weight: 1, strike: () => cloned(parts, anyUnit()) },

@@ -18,6 +18,12 @@ export function rowsBelow(folder: string): Map<string, RowName> {
   return rows;
 }
 
+/** Bytes of the first row of a segment; undefined when it has none. */
+export function firstRow(segment: Buffer): Buffer | undefined {
+  const record = readRecord(segment, SEGMENT_HEADER_BYTES);
+  return record === undefined ? undefined : segment.subarray(record.bytesStart, record.bytesEnd);
+}
+
 /** Rows of one segment; a record that is damaged is passed over, those after it count. */
 function* rowsOf(segment: Buffer): Generator<RowName> {
   for (let at = SEGMENT_HEADER_BYTES; at < segment.length; ) {
