@@ -23,7 +23,13 @@ import { type HubChannel, fromServiceError } from './hub-channel.ts';
 
 const methods = grpcMethods(AuditService);
 
-export function createAuditUplink(channel: Pick<HubChannel, 'unary' | 'duplex' | 'failOver'>): AuditUplink {
+/** A hub that takes batches and answers none for so long is asked anew where the log stands, or another replica is. */
+const ANSWER_MS = 5 * 60_000;
+
+export function createAuditUplink(
+  channel: Pick<HubChannel, 'unary' | 'duplex' | 'failOver'>,
+  { answerMs = ANSWER_MS }: { readonly answerMs?: number } = {},
+): AuditUplink {
   function explain(thrown: unknown): WeirError {
     const error = isServiceError(thrown)
       ? fromServiceError(thrown)
@@ -57,10 +63,27 @@ export function createAuditUplink(channel: Pick<HubChannel, 'unary' | 'duplex' |
       // A stream that breaks while nobody reads or writes is told to whoever does so next.
       call.on('error', () => undefined);
 
+      let unanswered = 0;
+      let late: NodeJS.Timeout | undefined;
+      /** From each answer on, as long as another one is due. */
+      function watch(): void {
+        clearTimeout(late);
+        if (unanswered === 0) return;
+        late = setTimeout(() => {
+          call.destroy(new WeirError('timeout', `the hub has answered no batch for ${answerMs / 1_000} seconds`));
+          call.cancel();
+        }, answerMs);
+        late.unref();
+      }
+
       async function* answers(): AsyncGenerator<UploadAnswer> {
         try {
           // Pulled one by one: the next answer is read when this one has been dealt with.
-          for await (const response of call) yield decodeAnswer(response);
+          for await (const response of call) {
+            unanswered -= 1;
+            watch();
+            yield decodeAnswer(response);
+          }
         } catch (thrown) {
           throw explain(thrown);
         }
@@ -69,11 +92,14 @@ export function createAuditUplink(channel: Pick<HubChannel, 'unary' | 'duplex' |
       return {
         async send(batch) {
           if (call.destroyed || call.writableEnded) throw new WeirError('unavailable', 'the audit stream is closed');
+          unanswered += 1;
+          if (unanswered === 1) watch();
           if (!call.write(create(UploadRequestSchema, encodeBatch(batch)))) await once(call, 'drain', { signal });
         },
         answers: answers(),
         close() {
           signal.removeEventListener('abort', cancel);
+          clearTimeout(late);
           call.cancel();
         },
       };
