@@ -12,6 +12,7 @@ export const LONGEST: readonly string[] = [
   'test/interop/federation/pip.test.ts',
   'test/interop/federation/npm.test.ts',
   'test/interop/federation/pnpm.test.ts',
+  'test/tidy/repository.test.ts',
   'test/promises/promises.test.ts',
   'test/workers/federation.test.ts',
   'test/interop/federation/yarn.test.ts',
