@@ -304,16 +304,17 @@ export function ledgerFaults(parts: FaultParts): readonly LedgerFault[] {
     await base.killSpoke(unit);
     await destroying(unit, () => how(chance.pick(segmentsWithRows(openEpoch(ground, unit, chance))), chance));
     const spoke = federation.spokeHome(unit);
-    const starting = federation.startSpoke(unit);
-    // A damaged ledger is told at once and not ready until somebody has looked.
+    const starting = federation.startSpoke(unit).catch(() => undefined);
+    await until(async () => (await base.status(unit)).log !== null, `${unit} tells how it is`);
+    // In block mode it is not ready until somebody has looked; otherwise it says so and goes on.
     await federation.weir('audit', 'accept-damage', '--home', spoke, '--yes').catch(() => undefined);
-    await starting.catch(() => undefined);
     await until(async () => {
       if (!federation.spoke(unit).alive()) await federation.startSpoke(unit);
       const { ready } = await base.status(unit);
       if (!ready) await federation.weir('audit', 'accept-damage', '--home', spoke, '--yes');
       return ready;
     }, `${unit} goes on after its damage was accepted`);
+    await starting;
   }
 }
 
