@@ -25,6 +25,8 @@ export interface Book {
   forgive(ids: readonly string[]): void;
   /** Rows that a restored database has lost: forgiven where the log that has them takes no more rows, and so is not sent again. */
   doubt(ids: readonly string[]): void;
+  /** A log's rows were damaged: once it has forked too, nobody can tell which of those behind the damage the hub has. */
+  damage(log: string): void;
   /** Does what may take the last copy of a row away, and forgives exactly those rows. */
   losing(disks: () => readonly SimDisk[], work: () => void): void;
   /** Compares the hub's rows with what was answered. Throws what is wrong. */
@@ -36,6 +38,7 @@ export function createBook(db: SimDatabase): Book {
   const events = new Map<string, RowDraft>();
   const forgiven = new Set<string>();
   const doubtful = new Set<string>();
+  const damaged = new Set<string>();
   const ids = new WeakMap<NewRow, string>();
 
   function idIn(row: NewRow): string {
@@ -67,8 +70,13 @@ export function createBook(db: SimDatabase): Book {
       ({ draft, recorded, worker }) =>
         recorded !== undefined &&
         !forgiven.has(draft.id) &&
-        !(doubtful.has(draft.id) && recorded.log !== worker.lastLog),
+        !(doubtful.has(draft.id) && recorded.log !== worker.lastLog) &&
+        !(damaged.has(recorded.log) && hasForked(recorded.log)),
     );
+  }
+
+  function hasForked(log: string): boolean {
+    return db.alarms.some((alarm) => alarm.log === log && (alarm.kind === 'fork' || alarm.kind === 'rollback'));
   }
 
   function checkLog(log: string): void {
@@ -108,6 +116,7 @@ export function createBook(db: SimDatabase): Book {
       const after = present(disks());
       for (const { draft } of owed()) if (!after.has(draft.id)) forgiven.add(draft.id);
     },
+    damage: (log) => void damaged.add(log),
     doubt: (lost) => lost.forEach((id) => doubtful.add(id)),
     forgive(lost) {
       const stored = new Set([...storedRows()].map(([, row]) => idIn(row)));

@@ -9,7 +9,7 @@ import { rememberSignatures } from './known-signatures.ts';
 import { type Outcome, runSchedule } from './schedule.ts';
 
 const FIRST_SEED = 1_000;
-const SCHEDULES = 250;
+const SCHEDULES = 200;
 
 const forget = rememberSignatures();
 after(forget);

@@ -1,6 +1,7 @@
 // The trouble of a simulated run: what each kind does to the scene. Things that last are switched on by one turn and off by
 // another.
 
+import { formatLogId } from '@weir/shared/audit/log-id.ts';
 import type { RowBatch } from '@weir/shared/wire/audit.ts';
 import type { Book } from './book.ts';
 import type { Fault } from './faults.ts';
@@ -9,7 +10,7 @@ import { createSimDisk, type Platters, type SimDisk } from './sim-disk.ts';
 import type { SimHubs } from './sim-hub.ts';
 import type { LineFaults } from './sim-line.ts';
 import { idOf, type RecordAt, recordsOf } from './sim-rows.ts';
-import type { Worker } from './sim-spoke.ts';
+import { PEER, type Worker } from './sim-spoke.ts';
 import { sizeIn } from './witness.ts';
 import type { World } from './world.ts';
 
@@ -44,6 +45,8 @@ export function createTrouble(scene: Scene): Trouble {
   const disks = (): readonly SimDisk[] => all().map(({ disk }) => disk);
   const savedDisks = new Map<Worker, Platters>();
   let savedDatabase: unknown;
+  /** Rows of batches that were changed on their way. */
+  const poisoned = new Set<string>();
 
   const makers: Record<Fault, () => void> = {
     spoke_crash() {
@@ -130,12 +133,16 @@ export function createTrouble(scene: Scene): Trouble {
     flipped_bit() {
       const worker = chance.pick(workers);
       worker.crash();
-      flip(worker.disk);
+      flip(worker);
     },
     poison() {
       line.poison = (batch) => {
         line.poison = undefined;
         meet('poison');
+        const ids = batch.rows.map(idOf);
+        // A row that the hub refuses twice is left aside.
+        book.forgive(ids.filter((id) => poisoned.has(id)));
+        for (const id of ids) poisoned.add(id);
         return changed(batch);
       };
     },
@@ -150,7 +157,7 @@ export function createTrouble(scene: Scene): Trouble {
     book.losing(disks, () => clones.splice(clones.indexOf(clone), 1));
   }
 
-  function flip(disk: SimDisk): void {
+  function flip({ disk, worker }: Worker): void {
     // Whose folder it is that says nothing yet but a wrong name, nobody can tell.
     const isTold = (name: string): boolean =>
       !name.endsWith('/log.json') || disk.platters.has(name.replace(/log\.json$/, 'checkpoint'));
@@ -170,6 +177,7 @@ export function createTrouble(scene: Scene): Trouble {
       content[at] = (content[at] ?? 0) ^ (1 << chance.between(0, 8));
     });
     book.forgive([...hit, ...tail].map(({ id }) => id));
+    if (isSegment(path)) book.damage(formatLogId({ ...PEER, worker, epoch: path.split('/')[1] ?? '' }));
   }
 
   function changed(batch: RowBatch): RowBatch {
