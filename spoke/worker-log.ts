@@ -104,9 +104,11 @@ export async function openWorkerLog(options: WorkerLogOptions): Promise<WorkerLo
     appendTo: (template, values) => ledger.appendTo(template, values),
     damaged: () => ledger.damage().length > 0,
     status() {
-      const { log: id, nextIndex, acknowledged, freeBytes, state, owing } = ledger.stats();
+      const { log: id, nextIndex, acknowledged, freeBytes, state, owing, ...depth } = ledger.stats();
+      const { unreceiptedBytes, limitBytes, growthBytesPerS, secondsUntilFull, nearlyFull } = depth;
+      const room = { unreceiptedBytes, limitBytes, growthBytesPerS, secondsUntilFull, nearlyFull };
       const upload = ledger.upload();
-      const open = { log: id, nextIndex, acknowledged, freeBytes, healthy: state === 'open', upload };
+      const open = { log: id, nextIndex, acknowledged, freeBytes, healthy: state === 'open', room, upload };
       return [
         open,
         ...owing.map((each) => ({ ...each, freeBytes, healthy: false, upload: { ...upload, inFlight: 0 } })),

@@ -1,14 +1,14 @@
 // `weir audit spool`: what waits on this spoke for the hub's receipt, how fast it grows, and when there is no room left. Read
-// from disk, so that it works with the spoke stopped; of a running one its pace is measured as well.
+// from disk, so that it works with the spoke stopped; a running one says how it has grown over the last minutes.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { readCheckpoint } from '@weir/shared/audit/tlog/checkpoint.ts';
 import { asWeirError, WeirError } from '@weir/shared/errors/weir-error.ts';
 import { DAMAGE_FILE, type NotedDamage, readDamages } from '../audit/damage-note.ts';
 import { RECEIPT_FILE } from '../audit/log-notes.ts';
+import type { SpoolRoom } from '../audit/spool-room.ts';
 import { viewLog } from '../audit/view-log.ts';
 import { viewLedgerDisk } from '../io/ledger-disk.ts';
 import { viewSpoolDisk } from '../io/spool-disk.ts';
@@ -24,7 +24,6 @@ const NEARLY_FULL = 0.8;
 
 interface Options {
   readonly home?: string;
-  readonly sample: string;
   readonly json?: boolean;
 }
 
@@ -58,7 +57,6 @@ export function registerAuditSpool(audit: Command): void {
     .command('spool')
     .description('on a spoke: what waits for the hub, per worker and log, and how long there is room')
     .option('--home <dir>', 'its home')
-    .option('--sample <seconds>', 'how long to measure the growth of a running spoke', '2')
     .option('--json', 'machine-readable output')
     .addHelpText('after', '\nExit status: 0 room enough, 1 nearly full (80 %), or a log is damaged.')
     .action((options: Options) => settle(options.json === true, () => spool(options)));
@@ -67,31 +65,27 @@ export function registerAuditSpool(audit: Command): void {
 async function spool(options: Options): Promise<number> {
   const home = spokeHome(options.home);
   const config = loadSpokeConfig(home);
-  const sampleS = Number(options.sample);
-  if (!(sampleS >= 0 && sampleS <= 60)) throw new WeirError('invalid_argument', '--sample takes 0 to 60 seconds');
   const folders = logFoldersIn(home);
   const logs = await Promise.all(folders.map(roomOf));
-  const pace = await paceOf(home, sampleS);
+  const rooms = await roomsNow(home);
   const names = [...new Set(folders.map(({ worker }) => worker))];
   const limitBytes = spoolShare(config.limits, Math.max(1, names.length)).totalBytes;
   const workers = names.map((worker): WorkerRoom => {
     const own = logs.filter((log) => log.worker === worker);
     const unreceiptedBytes = own.reduce((sum, log) => sum + log.unreceiptedBytes, 0);
-    const growth = growthOf(own, pace);
-    const left = Math.max(0, limitBytes - unreceiptedBytes);
-    const secondsUntilFull = growth !== null && growth > 0 ? Math.round(left / growth) : null;
-    return { worker, unreceiptedBytes, limitBytes, growthBytesPerS: growth, secondsUntilFull };
+    const { growthBytesPerS = null, secondsUntilFull = null } = rooms?.get(worker) ?? {};
+    return { worker, unreceiptedBytes, limitBytes, growthBytesPerS, secondsUntilFull };
   });
   const damages = await damagesIn(home, names);
   if (options.json === true) {
     printJson({
       home,
-      running: pace !== undefined,
+      running: rooms !== undefined,
       workers: workers.map(workerJson),
       logs: logs.map(logJson),
       damage: damages,
     });
-  } else tell(home, workers, logs, damages, pace !== undefined);
+  } else tell(home, workers, logs, damages, rooms !== undefined);
   const isTight = workers.some((each) => each.unreceiptedBytes >= NEARLY_FULL * each.limitBytes);
   return isTight || damages.length > 0 || logs.some(({ fault }) => fault !== '') ? EXIT.failed : EXIT.ok;
 }
@@ -129,35 +123,11 @@ function timeOf(row: Buffer | undefined): string {
     : '';
 }
 
-/** By log id: unreceipted rows a second, over the sample. */
-type Pace = ReadonlyMap<string, number>;
+/** What a running worker says of its room. */
+type Room = Pick<SpoolRoom, 'growthBytesPerS' | 'secondsUntilFull'>;
 
-interface LogLine {
-  readonly log: string;
-  readonly nextIndex: number;
-  readonly acknowledged: number;
-}
-
-/** Undefined when the spoke does not run. */
-async function paceOf(home: string, sampleS: number): Promise<Pace | undefined> {
-  const before = await logLines(home);
-  if (before === undefined) return undefined;
-  if (sampleS === 0) return new Map();
-  const started = performance.now();
-  await delay(sampleS * 1_000);
-  const after = await logLines(home);
-  if (after === undefined) return undefined;
-  const seconds = (performance.now() - started) / 1_000;
-  return new Map(
-    after.map(({ log, nextIndex, acknowledged }) => {
-      const was = before.find((each) => each.log === log);
-      const depth = nextIndex - acknowledged;
-      return [log, (depth - (was === undefined ? depth : was.nextIndex - was.acknowledged)) / seconds];
-    }),
-  );
-}
-
-async function logLines(home: string): Promise<readonly LogLine[] | undefined> {
+/** By worker; undefined when the spoke does not run. */
+async function roomsNow(home: string): Promise<ReadonlyMap<string, Room> | undefined> {
   let status: unknown;
   try {
     status = await askSpoke(home, '/status');
@@ -165,17 +135,15 @@ async function logLines(home: string): Promise<readonly LogLine[] | undefined> {
     if (thrown instanceof WeirError && thrown.code === 'unavailable') return undefined;
     throw thrown;
   }
-  const { workers } = status as { workers?: { serving?: readonly { readonly logs: readonly LogLine[] }[] } };
-  return workers?.serving?.flatMap(({ logs }) => logs) ?? [];
-}
-
-/** Bytes a second, as large as this worker's rows are now. */
-function growthOf(logs: readonly LogRoom[], pace: Pace | undefined): number | null {
-  if (pace === undefined) return null;
-  const rows = logs.reduce((sum, { unreceiptedRows }) => sum + unreceiptedRows, 0);
-  const bytes = logs.reduce((sum, { unreceiptedBytes }) => sum + unreceiptedBytes, 0);
-  const rowBytes = rows === 0 ? 0 : bytes / rows;
-  return Math.round(logs.reduce((sum, { log }) => sum + (pace.get(log) ?? 0), 0) * rowBytes);
+  const { workers } = status as {
+    workers?: { serving?: readonly { readonly name: string; readonly logs: readonly { readonly room?: Room }[] }[] };
+  };
+  const rooms = new Map<string, Room>();
+  for (const { name, logs } of workers?.serving ?? []) {
+    const room = logs.find((log) => log.room !== undefined)?.room;
+    if (room !== undefined) rooms.set(name, room);
+  }
+  return rooms;
 }
 
 async function damagesIn(

@@ -36,8 +36,12 @@ export function knownSpokeHomes(option: string | undefined): readonly string[] {
 export function loadSpokeConfig(home: string): SpokeConfig {
   const file = join(home, CONFIG_FILE);
   if (!existsSync(file)) {
+    const others = knownSpokeHomes(undefined);
     throw new WeirError('not_found', `there is no spoke in ${home}`, {
-      next: 'run `weir spoke init` first, or name its home with --home',
+      next:
+        others.length === 0
+          ? 'run `weir spoke init` first, or name its home with --home'
+          : `name one with --home: ${others.join(', ')}`,
     });
   }
   return readSpokeConfig(readFileSync(file, 'utf8'));
