@@ -346,8 +346,8 @@ test('what cannot be done is said with what to do next', async (t) => {
   await under.record(...served(2));
   await mkdir(join(under.folder, 'empty'));
   const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
-    [['audit', 'query', '--from', 'yesterday'], 1, /RFC 3339/],
-    [['audit', 'query', '--level', 'maybe'], 1, /allow, warn, pending or deny/],
+    [['audit', 'query', '--from', 'yesterday'], 2, /RFC 3339/],
+    [['audit', 'query', '--level', 'maybe'], 2, /allow, warn, pending or deny/],
     [['audit', 'query', '--code', '!'], 2, /no request code/],
     [['audit', 'query', '--actor', 'jane'], 2, /needs the unit/],
     [['audit', 'query', '--actor', 'jane', '--unit', 'nowhere'], 2, /no unit/],
@@ -364,7 +364,7 @@ test('what cannot be done is said with what to do next', async (t) => {
     [['audit', 'verify', '--log', 'x'], 2, /a log is named/],
     [['audit', 'verify', '--log', 'a.b.w0.e'], 4, /no log/],
     [['audit', 'fsck', '--log', 'a.b.w0.e'], 4, /no log/],
-    [['audit', 'export', '--format', 'xml', '--out', 'x'], 1, /Allowed choices/],
+    [['audit', 'export', '--format', 'xml', '--out', 'x'], 2, /Allowed choices/],
     [['audit', 'export', '--format', 'native', '--out', 'x', '--level', 'deny'], 2, /whole logs/],
     [['audit', 'export', '--format', 'parquet', '--out', '-'], 2, /written to files/],
     [['audit', 'key', '--binding'], 2, /name it with --log/],
