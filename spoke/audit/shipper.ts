@@ -120,7 +120,7 @@ export interface ShipperParts {
   /** Called each time a session finds the hub without rows that it has receipted; what is kept is sent again. */
   readonly onHubLoss?: (loss: HubLoss) => void;
   /** Whether a row has to travel in a batch of its own. */
-  readonly isAlone?: (index: number) => boolean;
+  readonly isAlone?: (row: Buffer) => boolean;
 }
 
 export function createShipper(parts: ShipperParts): Shipper {
@@ -211,7 +211,7 @@ export function createShipper(parts: ShipperParts): Shipper {
     for (let at = held; at < refused.end; ) {
       const { rows } = await log.read(at, refused.end - at, limits.batchBytes);
       if (rows.length === 0) break;
-      for (const row of rows) ids.push(idIn(row));
+      for (const row of rows) ids.push(idOf(row));
       at += rows.length;
     }
     return ids;
@@ -286,9 +286,9 @@ export function createShipper(parts: ShipperParts): Shipper {
       await window.room(signal);
       await moreRows(next, signal);
       // Within one tile, so that the proof from one batch to the next needs no more than whole tiles.
-      const wanted = withinBatch(next, Math.min(limits.batchRows, TILE_WIDTH - (next % TILE_WIDTH)));
+      const wanted = Math.min(limits.batchRows, TILE_WIDTH - (next % TILE_WIDTH));
       await linger(next + wanted, signal);
-      const { rows } = await log.read(next, wanted, limits.batchBytes);
+      const rows = together((await log.read(next, wanted, limits.batchBytes)).rows);
       if (rows.length === 0) continue;
       const end = next + rows.length;
       const checkpoint = await log.checkpointAt(end);
@@ -303,13 +303,12 @@ export function createShipper(parts: ShipperParts): Shipper {
     }
   }
 
-  /** How many of `wanted` rows may travel together. */
-  function withinBatch(next: number, wanted: number): number {
+  /** As many of the rows as may travel in one batch. */
+  function together(rows: readonly Buffer[]): readonly Buffer[] {
     const { isAlone } = parts;
-    if (isAlone === undefined) return wanted;
-    if (isAlone(next)) return 1;
-    for (let rows = 1; rows < wanted; rows += 1) if (isAlone(next + rows)) return rows;
-    return wanted;
+    if (isAlone === undefined) return rows;
+    const alone = rows.findIndex((row) => isAlone(row));
+    return alone === -1 ? rows : rows.slice(0, Math.max(1, alone));
   }
 
   /** Resolves when row `next` is durable; for a log that gets no more rows, not before the session ends. */
@@ -457,8 +456,8 @@ class Refused extends WeirError {
   }
 }
 
-/** '' when the bytes are no row at all. */
-function idIn(row: Buffer): string {
+/** Id of a row, '' when the bytes are none. */
+export function idOf(row: Buffer): string {
   try {
     return readRow(row).id;
   } catch {

@@ -14,7 +14,7 @@ import type { LedgerEvent } from './ledger-event.ts';
 import { readableRows } from './readable-rows.ts';
 import type { RowHold } from './row-hold.ts';
 import { type Place, salvage } from './salvage.ts';
-import type { HubLoss, LogEnd, Shipper, ShipperStats } from './shipper.ts';
+import { type HubLoss, type LogEnd, type Shipper, type ShipperStats, idOf } from './shipper.ts';
 import type { SpoolDisk } from './spool-disk.ts';
 
 /** Closed logs that are shipped at the same time. */
@@ -29,7 +29,7 @@ export interface ShipHooks {
   /** The hub lacks rows that it has receipted. */
   readonly onHubLoss: (loss: HubLoss) => void;
   /** Whether a row has to travel in a batch of its own. */
-  readonly isAlone?: (index: number) => boolean;
+  readonly isAlone?: (row: Buffer) => boolean;
 }
 
 /** Makes the shipper of one log. */
@@ -90,10 +90,10 @@ export function createTending(parts: TendingParts): Tending {
   const taken = new Set<ClosedEpoch>();
   let again = 0;
   /**
-   * Rows of the open log that were in a batch which the hub refused. Each travels alone, so that the one which is at fault
+   * Ids of rows that were in a batch which the hub refused. Each travels alone, so that the one which is at fault
    * takes no other with it. Forgotten by a restart, which costs one more log at worst.
    */
-  let suspects: { readonly log: string; readonly indexes: Set<number> } = { log: '', indexes: new Set() };
+  const suspects = new Set<string>();
 
   /** One session after the other for whichever log is open. */
   async function shipOpen(signal: AbortSignal): Promise<void> {
@@ -105,7 +105,7 @@ export function createTending(parts: TendingParts): Tending {
         {
           onEnded: (end) => ledger.ended(log.id, end),
           onHubLoss: (loss) => ledger.hubLost(log.id, loss),
-          isAlone: (index) => isSuspect(log.id, index),
+          isAlone,
         },
       );
       const shipped = shipper.run(AbortSignal.any([signal, session.signal]));
@@ -199,7 +199,7 @@ export function createTending(parts: TendingParts): Tending {
           ending.abort(new WeirError('cancelled', told.detail));
         },
         onHubLoss: (loss) => ledger.hubLost(epoch.log, loss),
-        isAlone: (index) => isSuspect(epoch.log, index),
+        isAlone,
       },
     );
     await session.run(AbortSignal.any([signal, ending.signal]));
@@ -250,7 +250,8 @@ export function createTending(parts: TendingParts): Tending {
     const { size, refused } = epoch.closure;
     const others = ledger.closed().filter((each) => each !== epoch);
     const refusedBefore = new Set(others.flatMap(({ closure }) => closure.refused));
-    const suspected = new Set([...refusedBefore, ...refused]);
+    // Before any of them is recorded: whoever ships is not waited for.
+    for (const id of [...refusedBefore, ...refused]) suspects.add(id);
     await salvage(
       {
         log: epoch.log,
@@ -268,10 +269,7 @@ export function createTending(parts: TendingParts): Tending {
         save: (next) => ledger.save(epoch, next),
         target: {
           place: () => ({ into: ledger.open().id, at: ledger.open().stats().nextIndex }),
-          async append(draft) {
-            const { log, index } = await counted(draft);
-            if (suspected.has(draft.id)) suspect(log, index);
-          },
+          append: counted,
           since,
           keepingRows: (work) => hold.during(work),
         },
@@ -297,13 +295,8 @@ export function createTending(parts: TendingParts): Tending {
     }
   }
 
-  function isSuspect(log: string, index: number): boolean {
-    return suspects.log === log && suspects.indexes.has(index);
-  }
-
-  function suspect(log: string, index: number): void {
-    if (suspects.log !== log) suspects = { log, indexes: new Set() };
-    suspects.indexes.add(index);
+  function isAlone(row: Buffer): boolean {
+    return suspects.size > 0 && suspects.has(idOf(row));
   }
 
   async function* since(place: Place): AsyncGenerator<Buffer> {
