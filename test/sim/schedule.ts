@@ -262,7 +262,7 @@ export async function runSchedule(seed: number, listen?: (line: string) => void)
   try {
     await world.run(() => failure === undefined && (isHealing ? heal() : live()));
     if (failure === undefined) {
-      const settled = book.settle({ doubles: mayDouble(done) });
+      const settled = book.settle({ doubles: mayDouble(done), disks: workers.map(({ disk }) => disk) });
       ({ rows } = settled);
       if (settled.doubled > 0) reach('rows of two copies');
       for (const [log, { nextIndex, edge }] of db.heads())
