@@ -175,7 +175,8 @@ export async function createAuditLog(options: AuditLogOptions): Promise<AuditLog
   );
   const found = await recoverLog(disk, { logDigest, signed, receipted: notes.receipt?.size ?? 0, until });
   const { tree } = found;
-  if (found.torn !== undefined) await repairTorn(disk, found.torn);
+  // Of a log that is only read nothing is cut off: behind what looks unfinished may be rows that can be had yet.
+  if (found.torn !== undefined && options.retiredAt === undefined) await repairTorn(disk, found.torn);
   if (isNew)
     await disk.replace(CHECKPOINT_FILE, signCheckpoint({ origin: signer.name, size: 0, root: tree.root() }, signer));
 

@@ -108,6 +108,18 @@ export async function salvage(parts: SalvageParts, signal: AbortSignal): Promise
     return { ...parts.closure, salvage: { ...done, into, at, stored: [...stored] }, drained: isDrained };
   }
 
+  /** Until it is written down: before that no row may go, for they are what tells how far this came. */
+  async function saveInTime(closure: Closure): Promise<void> {
+    for (;;) {
+      try {
+        await parts.save(closure);
+        return;
+      } catch {
+        await parts.clock.sleep(PAUSE_MS, signal);
+      }
+    }
+  }
+
   async function endChunk(): Promise<void> {
     const rows = found;
     const [skippedBefore, until] = [skips, end];
@@ -176,7 +188,7 @@ export async function salvage(parts: SalvageParts, signal: AbortSignal): Promise
         if (isWhole) advance(refused);
         const left = new Set(waiting.map(({ index }) => index));
         const stored = isWhole ? [] : rows.map(({ index }) => index).filter((index) => !left.has(index));
-        await parts.save(closureAt(target.place(), stored));
+        await saveInTime(closureAt(target.place(), stored));
         return isWhole;
       });
       if (isStored) return;
