@@ -66,7 +66,6 @@ const SELDOM: readonly string[] = [
   'batch refused: gap',
   'batch refused: unavailable',
   'batch refused: wrong_identity',
-  'new epoch: damaged',
   'new epoch: gap',
 ];
 
