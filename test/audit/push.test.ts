@@ -356,8 +356,11 @@ test('a row that an endpoint refuses for good holds up its own log, is named, an
     const cursors = new Map((await cursorsOf(pool)).map(({ log, nextIndex }) => [log, nextIndex]));
     return LOGS.every((log) => cursors.get(log) === (log === LOGS[0] ? 25 : 60));
   }, 'the other logs are through, and this one up to its row');
-  assert.ok(push.errors.some(({ row, log, index }) => row === poisoned && log === LOGS[0] && index === 25));
-  assert.equal(push.gauges.get('weir_hub_push_lag_rows'), 35, 'what waits behind it is seen');
+  await until(
+    () => push.errors.some(({ row, log, index }) => row === poisoned && log === LOGS[0] && index === 25),
+    'the row is named',
+  );
+  await until(() => push.gauges.get('weir_hub_push_lag_rows') === 35, 'what waits behind it is seen');
   await until(() => push.gauges.get('weir_hub_push_healthy') === 0, 'the sink is not well');
   refusing = false;
   await settled(pool, 60);
